@@ -1,0 +1,427 @@
+-- client: the calls. Each starts an op in the C core and awaits it; what the op tells on the way
+-- goes to the caller's callbacks, in the caller's task.
+
+local core = require "akool.lipsync.core"
+local download = require "akool.lipsync.download"
+local job = require "akool.lipsync.job"
+local loop = require "akool.lipsync.loop"
+local options = require "akool.lipsync.options"
+
+---@class akool.lipsync.Error
+---@field kind "invalid"|"auth"|"permission"|"account"|"quota"|"rate_limited"|"not_found"|"media"|"duplicate"|"server"|"network"|"tls"|"timeout"|"protocol"|"failed"|"expired"|"io"|"cancelled" # luacheck: ignore 631
+---@field name string            # finer than kind: "video_too_long", "connect_timeout", …
+---@field message string         # what happened, and what to do
+---@field code integer?          # Akool's code
+---@field http_status integer?
+---@field server_message string? # the service's own words
+---@field retryable boolean      # the same call may succeed later unchanged
+---@field retry_after number?    # seconds the service asked to wait
+---@field maybe_created boolean  # a create whose answer was lost: the job may exist, and be paid
+---@field job akool.lipsync.Job? # the job that it is about, at least its id
+
+---@class akool.lipsync.Client
+---@field package core userdata
+---@field package merged table      # all options, without credentials
+---@field package settings userdata # the same, for the core
+---@field package renew (fun(): true?, akool.lipsync.Error?)? # asks credential functions again
+local Client = {}
+Client.__index = Client
+Client.__name = "akool.lipsync.client"
+
+function Client:__tostring()
+  return tostring(self.core)
+end
+
+-- Credentials ----------------------------------------------------------------------------------
+
+local function environment(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+--- Which credentials to use: { way, value, secret }, explicit ones before the environment's.
+local function choose_credentials(given)
+  local function pick(get)
+    if get "api_key" then return { "api_key", get "api_key" } end
+    if get "token" then return { "token", get "token" } end
+    if get "client_id" or get "client_secret" then
+      return { "client_id", get "client_id", get "client_secret" }
+    end
+  end
+  return pick(function(name) return given[name] end)
+    or pick(function(name) return environment("AKOOL_" .. name:upper()) end)
+end
+
+local function no_credentials(what)
+  return nil, core.error("no_credentials", what)
+end
+
+--- The value of one credential, called for if it is a function.
+local function resolve(name, value)
+  if type(value) == "function" then
+    value = value()
+    if value ~= nil and type(value) ~= "string" then
+      error(("the function given as %s returned a %s instead of a string"):format(name,
+        type(value)), 0)
+    end
+  end
+  if value == nil then return no_credentials(("There is no %s."):format(name)) end
+  return value
+end
+
+--- Give the core its credentials, and remember how to ask for them again if they are functions.
+local function set_credentials(self, given)
+  local chosen = choose_credentials(given)
+  if not chosen then return no_credentials("There are no credentials.") end
+  local way, value, secret = chosen[1], chosen[2], chosen[3]
+  local function apply()
+    local first, err = resolve(way, value)
+    if not first then return nil, err end
+    local second
+    if way == "client_id" then
+      second, err = resolve("client_secret", secret)
+      if not second then return nil, err end
+    end
+    return self.core:credentials(way, first, second)
+  end
+  if type(value) == "function" or type(secret) == "function" then self.renew = apply end
+  if self.renew then return true end -- asked when they are needed
+  return apply()
+end
+
+-- Events ---------------------------------------------------------------------------------------
+
+local function log(event)
+  local line = { ("akool.lipsync %.3f %s %s"):format(event.at, event.op, event.type) }
+  for _, name in ipairs { "request", "job", "status", "http_status", "code", "error", "attempt",
+    "seconds", "wait" } do
+    local value = event[name]
+    if value ~= nil then
+      line[#line + 1] = (type(value) == "number" and "%s=%.6g" or "%s=%s"):format(name, value)
+    end
+  end
+  io.stderr:write(table.concat(line, " "), "\n")
+end
+
+-- Awaiting -------------------------------------------------------------------------------------
+
+--- Pass an op's news to the callbacks until it has a last word, or one of `wanted`.
+local function await(self, op, opts, wanted)
+  local on_event = opts and opts.on_event or self.merged.on_event
+  local on_progress = opts and opts.on_progress or self.merged.on_progress
+  while true do
+    local kind, value, extra = loop.next(op)
+    if kind == "event" then
+      if options.logging then log(value) end
+      if on_event then on_event(value) end
+    elseif kind == "progress" then
+      if on_progress then on_progress(value, extra) end
+    elseif kind == "failed" then
+      if value.job then job.adopt(value.job, self) end
+      return kind, value
+    elseif kind == "done" or kind == wanted then
+      return kind, value
+    end
+  end
+end
+
+--- Await an op that has one result.
+local function result(self, op, opts)
+  local kind, value = await(self, op, opts)
+  if kind == "failed" then return nil, value end
+  return value
+end
+
+--- The settings for one call.
+local function settings_for(self, opts)
+  if opts == nil or next(opts) == nil then return self.settings end
+  return options.settings(options.merge(self.merged, opts))
+end
+
+--- Start and await with `run`; when credentials come from functions, ask for them first, and once
+--- more when the service refuses them (a refused request did nothing, so it may be repeated).
+local function with_credentials(self, run)
+  if not self.renew then return run() end
+  local ok, err = self.renew()
+  if not ok then return nil, err end
+  local value
+  value, err = run()
+  if value == nil and err.code == 1101 then
+    ok = self.renew()
+    if ok then value, err = run() end
+  end
+  return value, err
+end
+
+--- One op of the core's, from start to result.
+local function call(self, name, opts, ...)
+  local settings, arguments = settings_for(self, opts), { n = select("#", ...), ... }
+  return with_credentials(self, function()
+    local op, err = self.core[name](self.core, settings, arguments[1], arguments[2], arguments[3],
+      arguments[4])
+    if not op then return nil, err end
+    return result(self, op, opts)
+  end)
+end
+
+--- A create must not lose its job to a callback that raises: the callback's error waits until the
+--- job's id is known, and then carries it.
+local function guarded(opts, merged)
+  local on_event = opts and opts.on_event or merged.on_event
+  if not on_event then return opts, function() end end
+  local failure, failed
+  local guard = setmetatable({ on_event = function(event)
+    if failed then return end
+    local ok, why = pcall(on_event, event)
+    if not ok then failed, failure = true, why end
+  end }, { __index = opts })
+  return guard, function(made)
+    if not failed then return end
+    if made and type(failure) == "string" then
+      failure = ("%s (raised while job %s was created; it goes on)"):format(failure, made.id)
+    end
+    error(failure, 0)
+  end
+end
+
+-- Calls ----------------------------------------------------------------------------------------
+
+local create_names = { "video_url", "audio_url", "webhook_url" }
+
+--- Check the parameters of a create. Wrong types are misuse and raise; nothing at all may be data.
+local function check_create(params, level)
+  if type(params) ~= "table" then
+    error(("create: a table { video_url =, audio_url = } expected, got %s"):format(type(params)),
+      level + 1)
+  end
+  for name, value in pairs(params) do
+    if name ~= "video_url" and name ~= "audio_url" and name ~= "webhook_url" then
+      options.unknown("field", name, create_names, level + 1)
+    end
+    if type(value) ~= "string" then
+      error(("create: %s should be a string, not a %s"):format(name, type(value)), level + 1)
+    end
+  end
+  for i = 1, 2 do
+    if params[create_names[i]] == nil then
+      return nil, core.error("bad_url", ("%s is missing."):format(create_names[i]))
+    end
+  end
+  return true
+end
+
+local function create(self, params, opts)
+  local guard, raise = guarded(opts, self.merged)
+  local settings = settings_for(self, opts)
+  local made, err = with_credentials(self, function()
+    local op, problem = self.core:create(settings, params.video_url, params.audio_url,
+      params.webhook_url)
+    if not op then return nil, problem end
+    return result(self, op, guard)
+  end)
+  raise(made)
+  if not made then return nil, err end
+  return job.adopt(made, self)
+end
+
+--- Start a job: one POST, which costs credits. Never sent twice unless the service certainly did
+--- not take the first one.
+---@param params { video_url: string, audio_url: string, webhook_url: string? }
+---@param opts table?              # options for this call
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?    # `maybe_created` is true when the answer was lost
+function Client:create(params, opts)
+  options.check(opts, "call", 2)
+  local fine, err = check_create(params, 2)
+  if not fine then return nil, err end
+  return create(self, params, opts)
+end
+
+--- Ask how far a job is: one GET.
+---@param given akool.lipsync.Job|string  # a job or its id
+---@param opts table?
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?
+function Client:info(given, opts)
+  options.check(opts, "call", 2)
+  local found, err = call(self, "info", opts, job.id_of(given, "info", 2))
+  if not found then return nil, err end
+  return job.adopt(found, self)
+end
+
+--- The rounds of `poll`, without checks.
+local function rounds(self, given, id, opts)
+  local settings, known = settings_for(self, opts), type(given) == "table" and given.status ~= nil
+  local op, err, over, last
+  local function start()
+    op, err = self.core:poll(settings, id, known)
+    return op, err
+  end
+  local function round()
+    local kind, value = await(self, op, opts, "status")
+    if kind == "failed" then return nil, value end
+    return value
+  end
+  local function following()
+    if over then return nil end
+    local found
+    if op then
+      found, err = round()
+      if not found and err.code == 1101 and self.renew and self.renew() and start() then
+        found, err = round()
+      end
+    else
+      found, err = with_credentials(self, function()
+        local started, problem = start()
+        if not started then return nil, problem end
+        return round()
+      end)
+    end
+    if not found then
+      over = true
+      if last and err.job then err.job = last end
+      return "error", err
+    end
+    last = job.adopt(found, self)
+    over = found.status == "completed" or found.status == "failed"
+    return found.status, found
+  end
+  local function stop()
+    if op then op:cancel() end
+  end
+  return following, stop
+end
+
+--- Follow a job: every status it takes, from the first answer on, until it is completed or failed.
+--- A failure to follow it comes as the last round: "error", err. The job itself goes on then.
+---@param given akool.lipsync.Job|string
+---@param opts table?  # poll, wait_timeout, …
+---@return fun(): string?, akool.lipsync.Job|akool.lipsync.Error|nil
+function Client:poll(given, opts)
+  options.check(opts, "call", 2)
+  local following, stop = rounds(self, given, job.id_of(given, "poll", 2), opts)
+  -- Lua 5.4 closes the fourth value when the loop is left; elsewhere the collector does.
+  return following, nil, nil, setmetatable({}, { __close = stop })
+end
+
+local function wait(self, given, id, opts)
+  local on_status = opts and opts.on_status or self.merged.on_status
+  local following, stop = rounds(self, given, id, opts)
+  while true do
+    local status, found = following()
+    if status == "error" then return nil, found end
+    if on_status then
+      local ok, why = pcall(on_status, status, found)
+      if not ok then
+        stop()
+        error(why, 0)
+      end
+    end
+    if status == "completed" then return found end
+    if status == "failed" then
+      local data = found.data
+      return nil, core.error("job_failed", ("Job %s failed."):format(id), {
+        job = found,
+        server_message = data.error_msg or data.error_message or data.error_reason,
+      })
+    end
+  end
+end
+
+--- Wait for a job's end.
+---@param given akool.lipsync.Job|string
+---@param opts table?
+---@return akool.lipsync.Job?       # completed
+---@return akool.lipsync.Error?     # kind "failed" when the job failed; "timeout" when it goes on
+function Client:wait(given, opts)
+  options.check(opts, "call", 2)
+  return wait(self, given, job.id_of(given, "wait", 2), opts)
+end
+
+local function check_path(path, level)
+  if type(path) ~= "string" then
+    error(("the output path should be a string, not a %s"):format(type(path)), level + 1)
+  end
+end
+
+local function fetch_result(self, given, path, opts)
+  local settings = settings_for(self, opts)
+  local wants_progress = (opts and opts.on_progress or self.merged.on_progress) ~= nil
+  return download.result(self, given, opts, function(url, id)
+    local op, err = self.core:download(settings, url, path, id, wants_progress)
+    if not op then return nil, err end
+    local file
+    file, err = result(self, op, opts)
+    if err and err.job and type(given) == "table" then err.job = given end
+    return file, err
+  end)
+end
+
+--- Download a job's result: whole and on disk, or not there at all.
+---@param given akool.lipsync.Job|string
+---@param path string  # of the file to make; its folder must exist
+---@param opts table?  # overwrite, resume, max_bytes, stall_timeout, on_progress, …
+---@return akool.lipsync.File?
+---@return akool.lipsync.Error?     # kind "expired" when the result is gone, "io" about the file
+function Client:download(given, path, opts)
+  options.check(opts, "call", 2)
+  job.id_of(given, "download", 2)
+  check_path(path, 2)
+  return fetch_result(self, given, path, opts)
+end
+
+--- All of it: create a job, follow it, download its result. The path is tried before anything is
+--- paid. Whatever fails later, the error carries the job.
+---@param params { video_url: string, audio_url: string, webhook_url: string? }
+---@param path string
+---@param opts table?
+---@return akool.lipsync.File?
+---@return akool.lipsync.Error?
+function Client:generate(params, path, opts)
+  options.check(opts, "call", 2)
+  local fine, err = check_create(params, 2)
+  if not fine then return nil, err end
+  check_path(path, 2)
+  fine, err = core.try_path(settings_for(self, opts), path)
+  if not fine then return nil, err end
+  local made
+  made, err = create(self, params, opts)
+  if not made then return nil, err end
+  made, err = wait(self, made, made.id, opts)
+  if not made then return nil, err end
+  return fetch_result(self, made, path, opts)
+end
+
+--- The balance of the account, in credits.
+---@param opts table?
+---@return number?
+---@return akool.lipsync.Error?
+function Client:credits(opts)
+  options.check(opts, "call", 2)
+  return call(self, "credits", opts)
+end
+
+-- Birth ----------------------------------------------------------------------------------------
+
+local client = {}
+
+--- A client of the service. Makes no request.
+---@param given table?  # options; see docs/reference.md
+---@param level integer # as for error(), seen from the function that calls this one
+---@return akool.lipsync.Client?
+---@return akool.lipsync.Error?
+function client.new(given, level)
+  options.check(given, "client", level + 1)
+  given = given or {}
+  local merged = options.merge({ base_url = environment "AKOOL_BASE_URL" }, given)
+  local raw, err = core.client(merged.base_url, merged.allow_http)
+  if not raw then return nil, err end
+  local self = setmetatable({ core = raw, merged = merged }, Client)
+  local fine
+  fine, err = set_credentials(self, given)
+  if not fine then return nil, err end
+  self.settings = options.settings(merged)
+  return self
+end
+
+return client

@@ -1,0 +1,52 @@
+-- download: a job's result to a file. The bytes never pass through Lua; here is what surrounds them:
+-- finding the URL, and asking for a new one, once, when the old one is refused.
+
+local core = require "akool.lipsync.core"
+local job = require "akool.lipsync.job"
+
+local download = {}
+
+--- The job with a URL in it, asked for if need be.
+local function with_url(client, given, id, opts)
+  local found, err = given, nil
+  if type(given) ~= "table" or given.status ~= "completed" or not given.video then
+    found, err = client:info(id, opts)
+    if not found then return nil, err end
+  end
+  if found.status == "failed" then
+    return nil, core.error("job_failed", ("Job %s failed, so it has no result."):format(id),
+      { job = found })
+  elseif found.status ~= "completed" then
+    return nil, core.error("not_ready", ("Job %s is still %s."):format(id, found.status),
+      { job = found })
+  end
+  return found
+end
+
+---@class akool.lipsync.File
+---@field path string
+---@field bytes integer
+---@field sha256 string   # lower-case hex
+
+--- See `Client:download` in client.lua. `fetch(url)` runs one download op.
+---@param client akool.lipsync.Client
+---@param given akool.lipsync.Job|string
+---@param opts table?     # for the infos this may need
+---@param fetch fun(url: string, id: string): akool.lipsync.File?, akool.lipsync.Error?
+---@return akool.lipsync.File?
+---@return akool.lipsync.Error?
+function download.result(client, given, opts, fetch)
+  local id = job.id_of(given, "download", 3)
+  local found, err = with_url(client, given, id, opts)
+  if not found then return nil, err end
+  local file
+  file, err = fetch(found.video, id)
+  if file or err.kind ~= "expired" then return file, err end
+  local fresh = client:info(id, opts)
+  if fresh and fresh.video and fresh.video ~= found.video then
+    file, err = fetch(fresh.video, id)
+  end
+  return file, err
+end
+
+return download

@@ -1,0 +1,78 @@
+-- job: what a program holds of a job. A plain table of data whose methods come from its metatable,
+-- so that it prints, serialises and compares like data. Which client it belongs to is remembered
+-- beside it, not in it.
+
+local job = {}
+
+---@class akool.lipsync.Job
+---@field id string
+---@field status "queueing"|"processing"|"completed"|"failed"
+---@field video string?       # URL of the result, once completed
+---@field created_at integer? # Unix time, seconds
+---@field expires_at integer? # Unix time, seconds: when the result can no longer be downloaded
+---@field duration number?    # seconds of video
+---@field credits number?     # held for this job
+---@field data table          # everything the service said; null fields are absent
+local Job = {}
+
+local owners = setmetatable({}, { __mode = "k" })
+
+local metatable = {
+  __index = Job,
+  __name = "akool.lipsync.job",
+  __tostring = function(self)
+    return ("akool.lipsync.job %s (%s)"):format(tostring(self.id), self.status or "not asked yet")
+  end,
+}
+
+--- Make a table that came from the core a job of this client.
+---@param data table
+---@param client akool.lipsync.Client
+---@return akool.lipsync.Job
+function job.adopt(data, client)
+  owners[data] = client
+  return setmetatable(data, metatable)
+end
+
+--- The id of what a program gave as a job: an id, a job, or any table with an id. Raises at the
+--- caller's line when it is something else.
+---@param given any
+---@param name string      # of the function it was given to
+---@param level integer    # as for error(), seen from the function that calls this one
+---@return string
+function job.id_of(given, name, level)
+  local id = given
+  if type(given) == "table" then id = given.id end
+  if type(id) ~= "string" then
+    error(("%s: a job or its id expected, got %s"):format(name, type(given) == "table"
+      and "a table without one" or type(given)), level + 1)
+  end
+  return id
+end
+
+local function owner(self)
+  local client = owners[self]
+  if not client then
+    error("this job is not one that a client returned: use client:info(job)", 3)
+  end
+  return client
+end
+
+--- Ask how far it is: `client:info(job)`.
+---@param opts table?
+function Job:info(opts) return owner(self):info(self, opts) end
+
+--- Follow it: `client:poll(job, opts)`.
+---@param opts table?
+function Job:poll(opts) return owner(self):poll(self, opts) end
+
+--- Wait for its end: `client:wait(job, opts)`.
+---@param opts table?
+function Job:wait(opts) return owner(self):wait(self, opts) end
+
+--- Download its result: `client:download(job, path, opts)`.
+---@param path string
+---@param opts table?
+function Job:download(path, opts) return owner(self):download(self, path, opts) end
+
+return job

@@ -1,0 +1,285 @@
+-- loop: how Lua waits for an op, and the tasks that wait side by side. This is the only place that
+-- yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a coroutine
+-- that is not a task) it drives the engine until there is news, and the tasks with it.
+
+local core = require "akool.lipsync.core"
+
+local running, create, resume, yield, status =
+  coroutine.running, coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
+local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
+
+local loop = {}
+
+-- A coroutine that waits inside another task keeps that task's stack busy, so tasks that are run
+-- from there nest. Deeper than this they wait until the innermost one is through.
+local DEEPEST = 8
+
+---@class akool.lipsync.Task
+---@field package co thread
+---@field package done boolean
+---@field package results table?     # { n = …, … } once it returned
+---@field package failure any        # what it raised
+---@field package failed boolean
+---@field package joined boolean     # somebody took or takes the outcome
+---@field package cancelled boolean
+---@field package op userdata?       # what it waits for
+---@field package waiters akool.lipsync.Task[]
+local Task = {}
+Task.__index = Task
+Task.__name = "akool.lipsync.task"
+
+local tasks = {}     -- coroutine → its task, while it lives
+local alive = 0
+local waiting = {}   -- op → the task that waits for it
+local runnable = {}  -- tasks to resume, in order
+local orphans = {}   -- tasks that failed while nobody had joined them
+local depth = 0
+
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
+
+local function make_runnable(task)
+  runnable[#runnable + 1] = task
+end
+
+--- The task that is running now, or nil.
+local function current()
+  local co = running()
+  return co and tasks[co]
+end
+
+local function finish(task, ok, ...)
+  tasks[task.co] = nil
+  alive = alive - 1
+  task.done = true
+  if ok then
+    task.results = pack(...)
+  else
+    task.failed, task.failure = true, (...)
+    if not task.joined then orphans[#orphans + 1] = task end
+  end
+  for _, waiter in ipairs(task.waiters) do make_runnable(waiter) end
+end
+
+local function resumed(task, ok, ...)
+  if status(task.co) == "dead" then
+    finish(task, ok, ...)
+  elseif not task.op and not task.joining then
+    make_runnable(task) -- the program yielded by itself: let the others go on, then come back
+  end
+end
+
+--- Resume a task, with its arguments the first time.
+local function run_task(task)
+  local arguments = task.arguments
+  task.arguments = nil
+  if task.done then return end
+  if arguments then
+    resumed(task, resume(task.co, unpack(arguments, 1, arguments.n)))
+  else
+    resumed(task, resume(task.co))
+  end
+end
+
+--- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
+--- every task that has news.
+local function turn(timeout)
+  local engine, too_deep = core.engine(), depth > DEEPEST
+  engine:step(#runnable > 0 and not too_deep and 0 or timeout)
+  local op = engine:ready()
+  while op do
+    local task = waiting[op]
+    if task then
+      waiting[op], task.op = nil, nil
+      make_runnable(task)
+    end
+    op = engine:ready()
+  end
+  local batch = runnable
+  if too_deep or #batch == 0 then return end
+  runnable = {}
+  depth = depth + 1
+  for i = 1, #batch do run_task(batch[i]) end
+  depth = depth - 1
+end
+
+local function nothing_can_happen()
+  return #runnable == 0 and next(waiting) == nil
+end
+
+--- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
+---@param op userdata
+---@return string kind, any value, any extra
+function loop.next(op)
+  local task = current()
+  while true do
+    if task and task.cancelled then op:cancel() end
+    local kind, value, extra = op:next()
+    if kind then return kind, value, extra end
+    if task then
+      waiting[op], task.op = task, op
+      yield()
+    else
+      turn(3600)
+    end
+  end
+end
+
+--- Start a task. It runs as soon as the loop does.
+---@param f function
+---@param ... any  # its arguments
+---@return akool.lipsync.Task
+function loop.spawn(f, ...)
+  local task = setmetatable({ co = create(f), done = false, failed = false, joined = false,
+    cancelled = false, joining = false, waiters = {}, arguments = pack(...) }, Task)
+  tasks[task.co] = task
+  alive = alive + 1
+  make_runnable(task)
+  return task
+end
+
+--- Wait until a task is done, without caring how it ended. False when the waiting task was cancelled.
+local function wait_for(task)
+  local me = current()
+  task.joined = true
+  if me == task then error("a task cannot join itself", 3) end
+  while not task.done do
+    if me and me.cancelled then return false end
+    if me then
+      task.waiters[#task.waiters + 1] = me
+      me.joining = true
+      yield()
+      me.joining = false
+    elseif nothing_can_happen() then
+      error("nothing can end this wait: every task waits for another one", 3)
+    else
+      turn(3600)
+    end
+  end
+  return true
+end
+
+local function join_cancelled()
+  return nil, core.error("cancelled", "While joining a task: it was cancelled.")
+end
+
+local function outcome(task)
+  for i, orphan in ipairs(orphans) do
+    if orphan == task then table.remove(orphans, i) break end
+  end
+  if task.failed then error(task.failure, 0) end
+  return unpack(task.results, 1, task.results.n)
+end
+
+--- Wait for the task's end and return what it returned. What it raised is raised here.
+---@return any ...  # nil and an error of kind "cancelled" if the joining task is cancelled meanwhile
+function Task:join()
+  if not wait_for(self) then return join_cancelled() end
+  return outcome(self)
+end
+
+--- End what the task waits for, and everything it will wait for: its calls return nil and an error
+--- of kind "cancelled". A task that has not begun never does.
+function Task:cancel()
+  if self.done or self.cancelled then return end
+  self.cancelled = true
+  if self.arguments then
+    self.arguments = nil
+    finish(self, true, nil, core.error("cancelled", "The task was cancelled before it began."))
+  elseif self.op then
+    self.op:cancel()
+  elseif self.joining then
+    make_runnable(self)
+  end
+end
+
+function Task:__tostring()
+  local word = self.failed and "failed" or self.done and "done" or "under way"
+  return ("akool.lipsync.task (%s)"):format(word)
+end
+
+--- An error that nobody joined is raised by whoever drives the loop: it must not get lost.
+local function raise_orphan()
+  local orphan = table.remove(orphans, 1)
+  if orphan then error(orphan.failure, 0) end
+end
+
+--- Run `f` as a task and drive the loop until it ends. Other tasks go on meanwhile; those that are
+--- not through by then go on whenever the loop is driven again.
+---@param f function
+---@param ... any
+---@return any ...  # what `f` returns; what it raises is raised
+function loop.run(f, ...)
+  local task = loop.spawn(f, ...)
+  if not wait_for(task) then
+    task:cancel()
+    return join_cancelled()
+  end
+  if not task.failed and not current() then raise_orphan() end
+  return outcome(task)
+end
+
+--- Make progress without blocking longer than `timeout` seconds: for hosts with a frame loop.
+---@param timeout number?  # default 0
+---@return integer alive   # tasks that are not through yet
+function loop.step(timeout)
+  if current() then error("step drives the tasks, so it cannot be called inside one", 2) end
+  turn(timeout or 0)
+  raise_orphan()
+  return alive
+end
+
+--- Wait.
+---@param seconds number
+---@return true?
+---@return akool.lipsync.Error? err  # kind "cancelled"
+function loop.sleep(seconds)
+  if type(seconds) ~= "number" or seconds ~= seconds then
+    error("sleep: a number of seconds expected, got " .. tostring(seconds), 2)
+  end
+  local kind, value = loop.next(core.sleep(seconds))
+  if kind == "failed" then return nil, value end
+  return true
+end
+
+--- Call `f(item, index)` for every item, several at once, each in a task.
+---@param list table
+---@param f fun(item: any, index: integer): any, any
+---@param concurrency integer
+---@return table results  # what `f` returned first, at the item's index
+---@return table errors   # what it returned second after nil, or what it raised
+function loop.map(list, f, concurrency)
+  local results, errors, at, count = {}, {}, 0, #list
+  local function work(slot)
+    while at < count do
+      at = at + 1
+      slot.index = at
+      local i = at
+      local value, err = f(list[i], i)
+      if value == nil then errors[i] = err else results[i] = value end
+    end
+  end
+  local function supervise()
+    while at < count do
+      local slot = {}
+      local worker = loop.spawn(work, slot)
+      if not wait_for(worker) then
+        at = count -- no more items
+        worker:cancel()
+      elseif worker.failed then
+        errors[slot.index] = worker.failure
+      end
+    end
+  end
+  loop.run(function()
+    local supervisors = {}
+    for i = 1, math.min(concurrency, count) do supervisors[i] = loop.spawn(supervise) end
+    for _, supervisor in ipairs(supervisors) do
+      if not wait_for(supervisor) then supervisor:cancel() end
+    end
+  end)
+  return results, errors
+end
+
+return loop

@@ -1,0 +1,16 @@
+#!/bin/sh
+# build.sh [cmake options]: compiles into build/. It is silent unless something goes wrong.
+set -eu
+
+command -v cmake >/dev/null || {
+  echo "cmake is missing; './dev setup build' installs what a build needs" >&2
+  exit 1
+}
+
+mkdir -p build
+{
+  cmake -S . -B build -DAKL_WERROR=OFF "$@" && cmake --build build --parallel
+} >build/build.log 2>&1 || {
+  cat build/build.log >&2
+  exit 1
+}

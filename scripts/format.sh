@@ -1,0 +1,6 @@
+#!/bin/sh
+# format.sh: lays out the C sources as .clang-format says.
+set -eu
+
+scripts/setup.sh lint
+exec clang-format -i src/*.[ch] bench/*.c

@@ -1,0 +1,41 @@
+#!/bin/sh
+# lint.sh: both compilers and every linter, one line each; what one complains of follows its line.
+set -eu
+
+failed=0
+
+# check NAME COMMAND…: runs the command and says how it went.
+check() {
+  name=$1
+  shift
+  if "$@" >build/lint.log 2>&1; then
+    printf '%-13s ok\n' "$name"
+  else
+    printf '%-13s FAILED\n' "$name"
+    cat build/lint.log
+    failed=1
+  fi
+}
+
+compile() {
+  cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON &&
+    cmake --build "build/lint-$1" --parallel --target all floor
+}
+
+tidy() {
+  printf '%s\n' src/*.c bench/*.c |
+    xargs -n 1 -P "$(getconf _NPROCESSORS_ONLN)" clang-tidy -p build/lint-clang --quiet
+}
+
+scripts/setup.sh lint
+mkdir -p build
+
+check gcc compile gcc
+check clang compile clang
+check clang-format clang-format --dry-run -Werror src/*.[ch] bench/*.c
+check clang-tidy tidy
+check cppcheck cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+  --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench
+check luacheck luacheck --quiet . bin/* bench/run
+
+exit "$failed"

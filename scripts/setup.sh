@@ -1,0 +1,92 @@
+#!/bin/sh
+# setup.sh [what]: installs the Debian packages that a piece of work needs and that are missing.
+set -eu
+
+packages() {
+  case $1 in
+    build)
+      echo gcc libc6-dev cmake make pkg-config lua5.4 liblua5.4-dev
+      echo libcurl4-openssl-dev libssl-dev lua-cjson ca-certificates
+      ;;
+    demo) packages build && echo lua-luv ;;
+    test) packages demo && echo lua-busted luarocks nginx openssl procps valgrind ;;
+    lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
+    bench) packages demo && echo nginx ;;
+    all) packages test && packages lint && packages bench ;;
+    *)
+      echo "setup.sh: nothing is called '$1'; try build, demo, test, lint, bench or all" >&2
+      return 2
+      ;;
+  esac
+}
+
+# The programs among them, for a system whose packages have other names.
+programs() {
+  case $1 in
+    build | demo) echo cc cmake make pkg-config lua5.4 ;;
+    test) programs build && echo busted luarocks nginx openssl valgrind ;;
+    lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
+    bench) programs build && echo nginx ;;
+    all) programs test && programs lint ;;
+  esac
+}
+
+installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Runs apt-get with the rights it needs; what it says is shown only if it fails.
+apt() {
+  set -- env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+    -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+  [ "$(id -u)" = 0 ] || set -- sudo "$@"
+  "$@" >"$log" 2>&1 || {
+    cat "$log" >&2
+    return 1
+  }
+}
+
+what=${1-all}
+wanted=$(packages "$what")
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  absent=
+  for program in $(programs "$what"); do
+    command -v "$program" >/dev/null || absent="$absent $program"
+  done
+  [ -z "$absent" ] && exit 0
+  echo "This is not Debian, and these programs are missing:$absent" >&2
+  echo "The packages on Debian are called:" $wanted >&2
+  exit 1
+fi
+
+missing=
+for package in $wanted; do
+  case " $missing " in *" $package "*) continue ;; esac
+  installed "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+  echo "Packages are missing. An administrator can install them:" >&2
+  echo "  apt-get install --no-install-recommends$missing" >&2
+  exit 1
+fi
+
+echo "This installs with apt:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt update || echo "apt-get update failed; going on with the package lists at hand" >&2
+apt install --no-install-recommends $missing
+
+# Debian starts a service it installs. The specs start an nginx of their own, so this one,
+# which nobody asked for, goes to rest again.
+case " $missing " in
+  *" nginx "*)
+    if [ -d /run/systemd/system ]; then
+      stop='systemctl disable --now nginx'
+      [ "$(id -u)" = 0 ] || stop="sudo $stop"
+      $stop >"$log" 2>&1 || cat "$log" >&2
+    fi
+    ;;
+esac

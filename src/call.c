@@ -1,0 +1,459 @@
+/* call: see call.h. */
+#include <stdio.h>  /* snprintf */
+#include <stdlib.h> /* free */
+#include <string.h> /* strlen */
+#include <time.h>   /* clock_gettime */
+#include <unistd.h> /* close */
+
+#include "call_inside.h"
+
+#define POLL_PATIENCE (120 * AKL_SECOND) /* how long a poll endures failures in a row */
+
+void akl_call_news(struct akl_call *c) {
+  struct akl_engine *e = c->engine;
+  if (e == NULL || !akl_link_alone(&c->news))
+    return;
+  akl_link_append(&e->news, &c->news);
+  if (e->watched)
+    (void)akl_poller_wake(&e->poller);
+}
+
+const char *akl_call_word(enum akl_call_kind kind) {
+  static const char *const words[] = {"create", "info",     "poll", "credits",
+                                      "token",  "download", "sleep"};
+  return words[kind];
+}
+
+/* What the call is doing, for messages: "While ..., the connection failed". */
+static const char *doing(const struct akl_call *c) {
+  static const char *const words[] = {"creating a job",         "asking about a job",
+                                      "following a job",        "asking for the balance",
+                                      "fetching a token",       "downloading a result",
+                                      "sleeping"};
+  return words[c->kind];
+}
+
+static bool is_over(const struct akl_call *c) {
+  return c->state == AKL_OVER;
+}
+
+/* {====== Ends ====== */
+
+void akl_call_over(struct akl_call *c) {
+  struct akl_engine *e = c->engine;
+  c->state = AKL_OVER;
+  akl_timers_unset(&e->timers, &c->timer);
+  akl_timers_release(&e->timers);
+  akl_link_remove(&c->link);
+  akl_link_remove(&c->waiting);
+  if (c->transfer != NULL)
+    akl_engine_recycle(e, c->transfer);
+  c->transfer = NULL;
+  if (c->file != NULL && c->error.kind != AKL_KIND_NONE)
+    akl_download_abandon(c);
+  akl_call_news(c);
+}
+
+void akl_call_fail(struct akl_call *c, const struct akl_error *error) {
+  akl_error_copy(&c->error, error);
+  if (c->kind == AKL_TOKEN)
+    akl_call_hand_out_token(c);
+  else
+    akl_call_over(c);
+}
+
+void akl_call_fail_for_memory(struct akl_call *c) {
+  struct akl_error error = {0};
+  akl_error_set(&error, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", doing(c));
+  akl_call_fail(c, &error);
+  akl_error_clear(&error);
+}
+
+void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) {
+  if (c->engine == NULL || is_over(c) || c->state == AKL_NEW)
+    return;
+  struct akl_error error = {0};
+  akl_error_set(&error, cause, "While %s: %s.", doing(c), why);
+  /* A create that is cut off after its body may have left is a job that nobody knows of. */
+  if (c->kind == AKL_CREATE && c->transfer != NULL)
+    error.maybe_created = akl_transfer_maybe_sent(c->transfer);
+  akl_call_fail(c, &error);
+  akl_error_clear(&error);
+}
+
+/* The time for following a job is up. The job itself goes on. */
+static void wait_is_over(struct akl_call *c) {
+  static const char *const words[] = {"not known", "queueing", "processing", "completed", "failed"};
+  struct akl_error error = {0};
+  akl_error_set(&error, AKL_CAUSE_TIMEOUT_WAIT,
+                "Job %s was not done within %.3g s; its last status was %s.", c->job,
+                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status]);
+  akl_call_fail(c, &error);
+  akl_error_clear(&error);
+}
+
+/* ============================================================ }
+** {====== Waiting ====== */
+
+static void set_timer(struct akl_call *c, akl_usec at) {
+  akl_timers_set(&c->engine->timers, &c->timer, at < c->deadline ? at : c->deadline);
+}
+
+static void pause_until(struct akl_call *c, akl_usec at) {
+  c->state = AKL_PAUSED;
+  set_timer(c, at);
+}
+
+static void on_timer(struct akl_timer *timer, akl_usec now) {
+  struct akl_call *c = AKL_OWNER(timer, struct akl_call, timer);
+  if (c->deadline <= now)
+    wait_is_over(c);
+  else if (c->kind == AKL_SLEEP)
+    akl_call_over(c);
+  else if (c->state == AKL_PAUSED)
+    akl_call_begin(c);
+}
+
+/* ============================================================ }
+** {====== Requests ====== */
+
+static akl_usec limit_of(const struct akl_call *c) {
+  return c->kind == AKL_CREATE ? c->settings->create_timeout : c->settings->timeout;
+}
+
+/* Ask the service, with whatever credentials the client has. */
+static bool prepare_request(struct akl_call *c, struct akl_transfer *t) {
+  const struct akl_client *client = c->client;
+  char url[AKL_URL_MAX + 512];
+  int size = snprintf(url, sizeof url, "%s%s", client->base_url, c->target);
+  struct akl_request request = {
+      .url = url,
+      .settings = c->settings,
+      .headers = c->kind == AKL_TOKEN ? client->bare : c->body != NULL ? client->post : client->get,
+      .body = c->body,
+      .body_size = c->body_size,
+      .once = c->kind == AKL_CREATE,
+      .loopback = client->url.reach == AKL_LOOPBACK,
+      .plain = !client->url.https,
+      .limit = limit_of(c)};
+  if (size < 0 || (size_t)size >= sizeof url || !akl_transfer_prepare(t, &request))
+    return false;
+  akl_record_request(c, url);
+  return true;
+}
+
+void akl_call_begin(struct akl_call *c) {
+  struct akl_engine *e = c->engine;
+  bool api = c->kind != AKL_DOWNLOAD;
+  akl_usec now = akl_now();
+  if (api && c->client->pace.not_before > now) {
+    pause_until(c, c->client->pace.not_before);
+    return;
+  }
+  if (api && c->kind != AKL_TOKEN && c->client->get == NULL) {
+    akl_call_wait_for_token(c);
+    return;
+  }
+  struct akl_transfer *t = akl_engine_transfer(e);
+  c->attempt++;
+  if (t == NULL || !(api ? prepare_request(c, t) : akl_download_prepare(c, t))) {
+    if (t != NULL)
+      akl_engine_recycle(e, t);
+    akl_call_fail_for_memory(c);
+    return;
+  }
+  if (!api)
+    akl_record_request(c, c->target);
+  c->state = AKL_EXCHANGE;
+  c->transfer = t;
+  c->tokens = c->client->tokens;
+  t->owner = c;
+  if (c->deadline != AKL_NEVER)
+    set_timer(c, c->deadline);
+  akl_engine_start(e, t, api ? akl_engine_lane(c->client->url.host) : akl_download_lane(c));
+}
+
+/* ============================================================ }
+** {====== Failures ====== */
+
+/* A poll endures failures that may pass: the next poll is the retry. */
+static void poll_failed(struct akl_call *c, const struct akl_error *error) {
+  akl_usec now = akl_now(), wait;
+  if (c->failures++ == 0)
+    c->failing_since = now;
+  bool enough = c->failures > c->settings->max_retries &&
+                (c->settings->max_retries == 0 || now - c->failing_since >= POLL_PATIENCE);
+  if (enough || !error->retryable) {
+    akl_call_fail(c, error);
+    return;
+  }
+  wait = akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  if (wait < akl_seconds(error->retry_after))
+    wait = akl_seconds(error->retry_after);
+  akl_record_retry(c, error, wait);
+  pause_until(c, now + wait);
+}
+
+static bool token_was_refused(const struct akl_call *c, const struct akl_error *error) {
+  return error->code == 1101 && c->client->auth == AKL_AUTH_PAIR && !c->renewed &&
+         c->kind != AKL_TOKEN && c->kind != AKL_DOWNLOAD;
+}
+
+/* A request failed: repeat it, later or now, or give up. */
+static void request_failed(struct akl_call *c, const struct akl_error *error) {
+  akl_usec wait;
+  if (token_was_refused(c, error)) {
+    c->renewed = true;
+    akl_client_refused(c->client, c->tokens);
+    akl_call_begin(c);
+    return;
+  }
+  if (error->kind == AKL_KIND_RATE_LIMITED)
+    akl_pace_refused(&c->client->pace, error->retry_after, akl_now());
+  if (c->kind == AKL_POLL) {
+    poll_failed(c, error);
+    return;
+  }
+  if (c->kind == AKL_DOWNLOAD)
+    akl_download_note_progress(c);
+  if (!akl_retry_wait(error, c->failures, c->settings->max_retries, akl_client_dice(c->client),
+                      &wait) ||
+      !akl_budget_take(&c->client->budget, error)) {
+    akl_call_fail(c, error);
+    return;
+  }
+  c->failures++;
+  akl_record_retry(c, error, wait);
+  pause_until(c, akl_now() + wait);
+}
+
+/* ============================================================ }
+** {====== Answers ====== */
+
+/* Two multiplications for eight bytes: enough to tell an answer from the last one of the same job,
+** with 128 bits against chance. */
+static void digest(const char *bytes, size_t size, uint64_t out[2]) {
+  uint64_t a = 0x9E3779B97F4A7C15U ^ size, b = 0xC2B2AE3D27D4EB4FU + size, word;
+  for (size_t i = 0; i < size; i += 8) {
+    word = 0;
+    memcpy(&word, bytes + i, size - i < 8 ? size - i : 8);
+    a = (a ^ word) * 0xFF51AFD7ED558CCDU;
+    a ^= a >> 32;
+    b = (b + word) * 0xC4CEB9FE1A85EC53U;
+    b ^= b >> 29;
+  }
+  out[0] = a;
+  out[1] = b;
+}
+
+static void request_succeeded(struct akl_call *c) {
+  akl_pace_success(&c->client->pace);
+  if (c->failures == 0)
+    akl_budget_success(&c->client->budget);
+  c->failures = 0;
+  c->failing_since = 0;
+}
+
+static void poll_again(struct akl_call *c) {
+  akl_usec wait =
+      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  pause_until(c, akl_now() + wait);
+}
+
+/* Is this byte for byte the answer that the poll got last? */
+static bool is_unchanged(struct akl_call *c, const struct akl_transfer *t, uint64_t seen[2]) {
+  digest(t->answer.data, t->answer.size, seen);
+  return t->status == 200 && c->status != AKL_UNKNOWN && seen[0] == c->seen[0] &&
+         seen[1] == c->seen[1];
+}
+
+bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
+  struct akl_error error = {0};
+  uint64_t seen[2];
+  bool to_be_read = false;
+  c->transfer = NULL;
+  if (akl_transfer_failed(t, doing(c), &error)) {
+    error.maybe_created =
+        c->kind == AKL_CREATE && akl_create_uncertain(&error, akl_transfer_maybe_sent(t));
+    akl_record_answer(c, t, &error);
+    request_failed(c, &error);
+  } else if (c->kind == AKL_DOWNLOAD) {
+    bool fine = akl_download_ended(c, t, &error);
+    akl_record_answer(c, t, &error);
+    if (fine)
+      akl_call_over(c);
+    else
+      request_failed(c, &error);
+  } else if (c->kind == AKL_POLL && is_unchanged(c, t, seen)) {
+    akl_record_answer(c, t, &error);
+    request_succeeded(c);
+    poll_again(c);
+  } else {
+    to_be_read = true;
+  }
+  akl_error_clear(&error);
+  return to_be_read;
+}
+
+/* A good answer to a poll. */
+static bool polled(struct akl_call *c, const struct akl_transfer *t, const struct akl_answer *a) {
+  bool news = a->status != (enum akl_status)c->status;
+  digest(t->answer.data, t->answer.size, c->seen);
+  if (news)
+    akl_record_status(c, a->number);
+  if (a->status == AKL_UNKNOWN) { /* keep waiting: only 3 and 4 are ends */
+    poll_again(c);
+    return false;
+  }
+  c->status = (unsigned char)a->status;
+  if (a->status == AKL_COMPLETED || a->status == AKL_FAILED)
+    akl_call_over(c);
+  else
+    poll_again(c);
+  if (news)
+    akl_call_news(c);
+  return news;
+}
+
+static bool token_came(struct akl_call *c, const struct akl_answer *answer) {
+  if (!akl_client_token(c->client, answer->token))
+    akl_call_fail_for_memory(c);
+  else
+    akl_call_hand_out_token(c);
+  return false;
+}
+
+bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_answer *answer) {
+  struct akl_error *error = &answer->error;
+  if (error->kind != AKL_KIND_NONE) {
+    error->maybe_created =
+        c->kind == AKL_CREATE &&
+        (answer->id[0] != '\0' || akl_create_uncertain(error, akl_transfer_maybe_sent(t)));
+    akl_record_answer(c, t, error);
+    if (c->kind == AKL_CREATE && answer->id[0] != '\0')
+      c->job = strdup(answer->id);
+    request_failed(c, error);
+    return false;
+  }
+  akl_record_answer(c, t, error);
+  request_succeeded(c);
+  if (c->kind == AKL_POLL)
+    return polled(c, t, answer);
+  if (c->kind == AKL_TOKEN)
+    return token_came(c, answer);
+  akl_call_over(c);
+  return true;
+}
+
+/* ============================================================ }
+** {====== Life ====== */
+
+bool akl_call_init(struct akl_call *c, enum akl_call_kind kind,
+                   const struct akl_call_parts *parts) {
+  c->kind = (unsigned char)kind;
+  c->timer.fire = on_timer;
+  c->deadline = AKL_NEVER;
+  akl_link_init(&c->link);
+  akl_link_init(&c->news);
+  akl_link_init(&c->waiting);
+  c->last_event = &c->events;
+  c->target = parts->target;
+  c->job = parts->job;
+  c->body = parts->body;
+  c->body_size = parts->body == NULL ? 0 : strlen(parts->body);
+  c->file = parts->file;
+  if (parts->client != NULL) {
+    c->client = akl_client_ref(parts->client);
+    c->settings = akl_settings_ref(parts->settings);
+  }
+  if (akl_timers_reserve(&parts->engine->timers)) {
+    c->engine = parts->engine;
+    return true;
+  }
+  akl_call_free(c);
+  return false;
+}
+
+void akl_call_start(struct akl_call *c, akl_usec wait) {
+  akl_usec now = akl_now();
+  akl_link_append(&c->engine->calls, &c->link);
+  if (c->kind == AKL_POLL)
+    c->deadline = now + c->settings->wait_timeout;
+  if (c->kind == AKL_SLEEP || wait > 0) {
+    pause_until(c, now + wait);
+    if (c->engine->watched)
+      (void)akl_poller_wake(&c->engine->poller);
+  } else {
+    akl_call_begin(c);
+  }
+}
+
+/* In a forked child everything that is under way is the parent's: forget it without touching
+** connections or files. */
+static void disown(struct akl_call *c) {
+  c->transfer = NULL;
+  if (c->file != NULL && c->file->fd >= 0) {
+    (void)close(c->file->fd);
+    c->file->fd = -1;
+  }
+}
+
+void akl_calls_close(struct akl_engine *e) {
+  struct akl_link *l;
+  bool foreign = akl_engine_foreign(e);
+  const char *why = foreign ? "it was started by another process, before a fork"
+                            : "the engine was closed";
+  while ((l = akl_link_first(&e->calls)) != NULL) {
+    struct akl_call *c = AKL_OWNER(l, struct akl_call, link);
+    if (foreign)
+      disown(c);
+    akl_call_cancel(c, AKL_CAUSE_CLOSED, why);
+  }
+  while (akl_calls_news(e) != NULL)
+    continue;
+}
+
+struct akl_call *akl_calls_news(struct akl_engine *e) {
+  struct akl_link *l = akl_link_first(&e->news);
+  if (l == NULL)
+    return NULL;
+  struct akl_call *c = AKL_OWNER(l, struct akl_call, news);
+  akl_link_remove(l);
+  if (is_over(c))
+    c->engine = NULL; /* it needs nothing of the engine any more */
+  return c;
+}
+
+void akl_call_free(struct akl_call *c) {
+  if (c->engine != NULL && akl_engine_foreign(c->engine))
+    akl_calls_close(c->engine);
+  if (c->engine != NULL) {
+    if (c->state == AKL_NEW) {
+      akl_timers_release(&c->engine->timers);
+      c->state = AKL_OVER;
+    }
+    akl_call_cancel(c, AKL_CAUSE_CANCELLED, "nobody waits for it any more");
+    akl_link_remove(&c->news);
+    c->engine = NULL;
+  }
+  struct akl_event *event;
+  while ((event = akl_call_event(c)) != NULL)
+    free(event);
+  if (c->body != NULL)
+    akl_wipe(c->body, c->body_size);
+  free(c->target);
+  free(c->job);
+  free(c->body);
+  if (c->file != NULL)
+    akl_file_close(c->file, false);
+  free(c->file);
+  c->target = c->job = c->body = NULL;
+  c->file = NULL;
+  akl_error_clear(&c->error);
+  akl_settings_unref(c->settings);
+  akl_client_unref(c->client);
+  c->settings = NULL;
+  c->client = NULL;
+}
+
+/* ============================================================ } */

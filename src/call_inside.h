@@ -1,0 +1,63 @@
+/*
+** call, from inside: what the files of the call room share. `call.c` is a call's life,
+** `call_token.c` the getToken call that others wait for, `call_download.c` what is particular to
+** downloads, `call_event.c` what is told on the way.
+*/
+#ifndef AKL_CALL_INSIDE_H
+#define AKL_CALL_INSIDE_H
+
+#include "call.h"
+
+/* {====== call.c ====== */
+
+/* Send a request now, or as soon as the shared pace and a token allow. */
+void akl_call_begin(struct akl_call *c);
+
+/* The end of every call. What it still needs for its result stays until akl_call_free. */
+void akl_call_over(struct akl_call *c);
+
+/* The end of a call that failed; 'error' stays the caller's. */
+void akl_call_fail(struct akl_call *c, const struct akl_error *error);
+void akl_call_fail_for_memory(struct akl_call *c);
+
+/* ============================================================ }
+** {====== call_token.c ====== */
+
+/* Let the call wait for the client's token, and have it fetched if nobody does that yet. */
+void akl_call_wait_for_token(struct akl_call *c);
+
+/* The getToken call 'c' is over, well or not: everybody who waited goes on or fails like it. Frees
+** the call. */
+void akl_call_hand_out_token(struct akl_call *c);
+
+/* ============================================================ }
+** {====== call_download.c ====== */
+
+/* Set up the next attempt: from where the last one got to, if the server proves that the file is
+** still the same. False when memory runs out. */
+bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t);
+
+unsigned akl_download_lane(const struct akl_call *c);
+
+/* The exchange as such went well. True: the file is whole and has its name. */
+bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_error *error);
+
+/* An attempt that brought the file a good deal further does not count as a failure in a row. */
+void akl_download_note_progress(struct akl_call *c);
+
+/* The download has failed: release the file, leaving what a later one can go on with. */
+void akl_download_abandon(struct akl_call *c);
+
+/* ============================================================ }
+** {====== call_event.c: each records an event if somebody listens and memory allows ====== */
+
+void akl_record_request(struct akl_call *c, const char *url);
+void akl_record_answer(struct akl_call *c, const struct akl_transfer *t,
+                       const struct akl_error *error);
+void akl_record_retry(struct akl_call *c, const struct akl_error *error, akl_usec wait);
+void akl_record_status(struct akl_call *c, int number);
+void akl_record_token(struct akl_call *c);
+
+/* ============================================================ } */
+
+#endif

@@ -1,0 +1,91 @@
+/*
+** compat: the few places where Lua 5.1 to 5.4 and LuaJIT differ for us. Only rooms that know Lua
+** include this. Names are our own, so that they never clash with a host's compatibility layer.
+*/
+#ifndef AKL_COMPAT_H
+#define AKL_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+
+/* [-0, +1, m] A new userdata with room for one value of ours beside it. */
+static inline void *akl_lua_newuserdata(lua_State *L, size_t size) {
+#if LUA_VERSION_NUM >= 504
+  return lua_newuserdatauv(L, size, 1);
+#else
+  return lua_newuserdata(L, size);
+#endif
+}
+
+/* [-1, +0, -] Pop a table and keep it beside the userdata at 'index'. */
+static inline void akl_lua_setvalue(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 504
+  (void)lua_setiuservalue(L, index, 1);
+#elif LUA_VERSION_NUM >= 502
+  lua_setuservalue(L, index);
+#else
+  (void)lua_setfenv(L, index);
+#endif
+}
+
+/* [-0, +(0|1), -] Push the table kept beside the userdata at 'index', or push nothing and say false
+** when there is none. In 5.1 every userdata starts with the environment of the function that made
+** it, which is the globals or the loader's; a table of ours is told apart by being marked. */
+static inline bool akl_lua_getvalue(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 504
+  (void)lua_getiuservalue(L, index, 1);
+#elif LUA_VERSION_NUM >= 502
+  lua_getuservalue(L, index);
+#else
+  lua_getfenv(L, index);
+  lua_rawgeti(L, -1, 0);
+  bool ours = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  if (!ours) {
+    lua_pop(L, 1);
+    return false;
+  }
+#endif
+  if (lua_istable(L, -1))
+    return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+/* [-0, +1, m] A new table fit for akl_lua_setvalue: its field 0 marks it as ours. */
+static inline void akl_lua_newvalue(lua_State *L) {
+  lua_newtable(L);
+  lua_pushboolean(L, 1);
+  lua_rawseti(L, -2, 0);
+}
+
+/* [-0, +0, e] Register functions in the table on top of the stack. */
+static inline void akl_lua_register(lua_State *L, const luaL_Reg *functions) {
+#if LUA_VERSION_NUM >= 502
+  luaL_setfuncs(L, functions, 0);
+#else
+  luaL_register(L, NULL, functions);
+#endif
+}
+
+static inline size_t akl_lua_rawlen(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 502
+  return lua_rawlen(L, index);
+#else
+  return lua_objlen(L, index);
+#endif
+}
+
+/* [-0, +1, -] Push a number that a caller should see as an integer if it is one. */
+static inline void akl_lua_pushwhole(lua_State *L, lua_Number n) {
+#if LUA_VERSION_NUM >= 503
+  if (n >= -9007199254740992.0 && n <= 9007199254740992.0 && n == (lua_Number)(lua_Integer)n) {
+    lua_pushinteger(L, (lua_Integer)n);
+    return;
+  }
+#endif
+  lua_pushnumber(L, n);
+}
+
+#endif

@@ -1,0 +1,241 @@
+/*
+** core: the module `akool.lipsync.core`, and the engine as Lua sees it. One engine per Lua state,
+** made on first use and closed with the state. No lua_State is kept beyond a call.
+*/
+#include "core.h"
+
+#include <curl/curl.h> /* curl_global_init */
+
+#include "compat.h"
+#include "protocol.h"
+
+#define ENGINE "akool.lipsync.engine"
+enum { OLDEST_LIBCURL = 0x074A00 }; /* 7.74.0 */
+
+#ifdef _WIN32
+#define AKL_EXPORT __declspec(dllexport)
+#else
+#define AKL_EXPORT __attribute__((visibility("default")))
+#endif
+
+void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
+  (void)luaL_newmetatable(L, name);
+  akl_lua_register(L, meta);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_newtable(L);
+  akl_lua_register(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+/* {====== The engine ====== */
+
+static void close_engine(struct akl_engine_box *box) {
+  struct akl_engine *e = box->engine;
+  box->engine = NULL;
+  if (e == NULL)
+    return;
+  akl_calls_close(e);
+  akl_engine_free(e);
+}
+
+static struct akl_engine_box *check_box(lua_State *L) {
+  return luaL_checkudata(L, 1, ENGINE);
+}
+
+static struct akl_engine *check_engine(lua_State *L) {
+  struct akl_engine_box *box = check_box(L);
+  if (box->engine == NULL)
+    luaL_error(L, "attempt to use a closed engine");
+  if (akl_engine_foreign(box->engine))
+    luaL_error(L, "attempt to use an engine of another process: this one was forked from it and "
+                  "has to ask for an engine of its own");
+  return box->engine;
+}
+
+/* [-0, +1, m] Push a new engine. Born closed, so that an error on the way leaks nothing. */
+static struct akl_engine_box *new_engine(lua_State *L) {
+  struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
+  *box = (struct akl_engine_box){0};
+  luaL_getmetatable(L, ENGINE);
+  lua_setmetatable(L, -2);
+  akl_lua_newvalue(L);
+  lua_newtable(L);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  akl_lua_setvalue(L, -2);
+  box->engine = akl_engine_new();
+  if (box->engine == NULL)
+    luaL_error(L, "the engine cannot be made: memory or descriptors have run out");
+  return box;
+}
+
+struct akl_engine_box *akl_core_engine(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, ENGINE ".instance");
+  struct akl_engine_box *box = lua_touserdata(L, -1);
+  if (box != NULL && box->engine != NULL) {
+    if (!akl_engine_foreign(box->engine))
+      return box;
+    close_engine(box);
+  }
+  lua_pop(L, 1);
+  box = new_engine(L);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, ENGINE ".instance");
+  return box;
+}
+
+/* The state's engine. */
+static int core_engine(lua_State *L) {
+  (void)akl_core_engine(L);
+  return 1;
+}
+
+/* engine:step(timeout): make progress; wait up to 'timeout' seconds (default 0) for it. */
+static int engine_step(lua_State *L) {
+  struct akl_engine *e = check_engine(L);
+  struct akl_transfer *t;
+  akl_usec timeout = akl_seconds(luaL_optnumber(L, 2, 0));
+  lua_settop(L, 1);
+  lua_pushcfunction(L, akl_core_read);
+  luaL_checkstack(L, LUA_MINSTACK, "a step");
+  akl_engine_step(e, timeout);
+  while ((t = akl_engine_ended(e)) != NULL)
+    akl_core_finish(L, 1, t);
+  akl_engine_settle(e);
+  return 0;
+}
+
+/* engine:ready(): the next op with news, or nil. */
+static int engine_ready(lua_State *L) {
+  struct akl_engine *e = check_engine(L);
+  struct akl_call *c;
+  lua_settop(L, 1);
+  while ((c = akl_calls_news(e)) != NULL) {
+    akl_core_push_op(L, 1, c);
+    if (!lua_isnil(L, -1))
+      return 1;
+    lua_settop(L, 1);
+  }
+  lua_pushnil(L);
+  return 1;
+}
+
+/* engine:pollfd(): the one descriptor to watch for readability. */
+static int engine_pollfd(lua_State *L) {
+  lua_pushinteger(L, akl_engine_pollfd(check_engine(L)));
+  return 1;
+}
+
+/* engine:events(): what to watch it for, in the words of cqueues. */
+static int engine_events(lua_State *L) {
+  (void)check_engine(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+/* engine:timeout(): seconds until a step has work, nil when only the descriptor can tell. */
+static int engine_timeout(lua_State *L) {
+  akl_usec wait = akl_engine_timeout(check_engine(L));
+  if (wait == AKL_NEVER)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, (lua_Number)wait / (lua_Number)AKL_SECOND);
+  return 1;
+}
+
+static lua_Integer ring_length(const struct akl_link *head) {
+  lua_Integer n = 0;
+  for (const struct akl_link *l = head->next; l != head; l = l->next)
+    n++;
+  return n;
+}
+
+static void set_count(lua_State *L, const char *name, lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_setfield(L, -2, name);
+}
+
+/* engine:stats(): how much there is of everything, for tests and diagnostics. */
+static int engine_stats(lua_State *L) {
+  const struct akl_engine *e = check_engine(L);
+  lua_Integer queued = 0;
+  for (int i = 0; i < AKL_LANES; i++)
+    queued += ring_length(&e->lanes[i].queue);
+  lua_newtable(L);
+  set_count(L, "calls", ring_length(&e->calls));
+  set_count(L, "running", ring_length(&e->running));
+  set_count(L, "queued", queued);
+  set_count(L, "handles", e->handles);
+  set_count(L, "idle", e->idle_count);
+  set_count(L, "timers", (lua_Integer)e->timers.count);
+  return 1;
+}
+
+/* engine:close(): end what is under way and free everything. Closing twice is fine. */
+static int engine_close(lua_State *L) {
+  close_engine(check_box(L));
+  return 0;
+}
+
+static int engine_tostring(lua_State *L) {
+  struct akl_engine_box *box = check_box(L);
+  lua_pushfstring(L, "akool.lipsync.engine (%s)", box->engine == NULL ? "closed" : "open");
+  return 1;
+}
+
+/* ============================================================ } */
+
+/* core.now(): the monotonic clock, in seconds. */
+static int core_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)akl_now() / (lua_Number)AKL_SECOND);
+  return 1;
+}
+
+static const luaL_Reg engine_methods[] = {
+    {"step", engine_step},       {"ready", engine_ready},     {"pollfd", engine_pollfd},
+    {"events", engine_events},   {"timeout", engine_timeout}, {"stats", engine_stats},
+    {"close", engine_close},     {NULL, NULL},
+};
+
+static const luaL_Reg engine_meta[] = {
+    {"__gc", engine_close},
+    {"__close", engine_close},
+    {"__tostring", engine_tostring},
+    {NULL, NULL},
+};
+
+static const luaL_Reg functions[] = {
+    {"engine", core_engine},
+    {"now", core_now},
+    {NULL, NULL},
+};
+
+AKL_EXPORT int luaopen_akool_lipsync_core(lua_State *L);
+
+int luaopen_akool_lipsync_core(lua_State *L) {
+  const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+  if (info->version_num < OLDEST_LIBCURL)
+    luaL_error(L, "akool.lipsync needs libcurl 7.74 or later, but this is %s", info->version);
+  /* Never undone: the host may use libcurl too. */
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    luaL_error(L, "libcurl cannot be initialised");
+  akl_protocol_open(L);
+  akl_core_class(L, ENGINE, engine_methods, engine_meta);
+  akl_core_open_client(L);
+  akl_core_open_op(L);
+  akl_core_open_value(L);
+
+  lua_newtable(L);
+  akl_lua_register(L, functions);
+  akl_lua_register(L, akl_core_client_functions);
+  akl_lua_register(L, akl_core_op_functions);
+  akl_lua_register(L, akl_core_value_functions);
+  lua_pushliteral(L, AKL_VERSION);
+  lua_setfield(L, -2, "_VERSION");
+  lua_pushstring(L, info->version);
+  lua_setfield(L, -2, "libcurl");
+  return 1;
+}

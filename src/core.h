@@ -1,0 +1,88 @@
+/*
+** core: what the files of this room share. `core.c` is the module and its engine, `core_client.c`
+** settings and clients, `core_op.c` ops, `core_value.c` errors and events as Lua tables.
+*/
+#ifndef AKL_CORE_H
+#define AKL_CORE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "call.h"
+#include "client.h"
+#include "engine.h"
+#include "errors.h"
+
+/* The engine as Lua holds it. Born closed. Beside it (as its value) lies the table of its ops, with
+** weak values, by slot. */
+struct akl_engine_box {
+  struct akl_engine *engine; /* owned; NULL when closed */
+  int last_slot;
+  struct akl_reading { /* the answer that is being read */
+    struct akl_call *call;
+    struct akl_transfer *transfer;
+    struct akl_answer answer;
+  } reading;
+};
+
+/* An op as Lua holds it: the call itself. Beside it, once there is any, lies a table of what it has
+** to tell: jobs in the order in which they came, and `result`. */
+struct akl_op {
+  struct akl_call call;
+  int taken; /* how many of the jobs the program has been given */
+  int jobs;  /* how many came */
+};
+
+/* [-0, +1, e] Push the state's engine, made on first use and anew after it was closed, and return
+** its box. In a forked child the parent's is left alone and a new one is made. */
+struct akl_engine_box *akl_core_engine(lua_State *L);
+
+/* [-0, +1, m] Push the op whose call this is, or nil when the program has dropped it. The engine's
+** box is at 'engine'. */
+void akl_core_push_op(lua_State *L, int engine, const struct akl_call *c);
+
+/* [-0, +0, -] A transfer has ended: find out what that means. The engine's box is at 'engine', the
+** function akl_core_read just above it. Never raises: the transfer would be lost. */
+void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t);
+
+/* (engine box, op or nil) -> nothing. Reads what the box says is to be read. */
+int akl_core_read(lua_State *L);
+
+/* [-0, +1, m] Push an error as the table that a caller sees. 'job' (may be NULL) is the id of the
+** job that it is about. */
+void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *job);
+
+/* [-0, +2, m] Push nil and an error made of a cause; returns 2, to be returned. */
+int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const char *problem);
+
+/* [-0, +1, m] Push an event as a table. */
+void akl_core_push_event(lua_State *L, const struct akl_event *event, const char *job);
+
+/* [-0, +1, m] Push a row of the error table. */
+void akl_core_push_entry(lua_State *L, const struct akl_entry *entry);
+
+/* The client or the settings at 'index'; raises when it is something else. */
+struct akl_client *akl_core_check_client(lua_State *L, int index);
+struct akl_settings *akl_core_check_settings(lua_State *L, int index);
+
+/* Functions of the module, one table per file. */
+extern const luaL_Reg akl_core_client_functions[];
+extern const luaL_Reg akl_core_op_functions[];
+extern const luaL_Reg akl_core_value_functions[];
+
+/* [-0, +0, m] Make the metatables of a file. */
+void akl_core_open_client(lua_State *L);
+void akl_core_open_op(lua_State *L);
+void akl_core_open_value(lua_State *L);
+
+/* [-0, +0, m] Make a metatable named 'name' with these methods and metamethods. */
+void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+
+/* Start an op; methods of a client. */
+int akl_core_create(lua_State *L);
+int akl_core_info(lua_State *L);
+int akl_core_poll(lua_State *L);
+int akl_core_credits(lua_State *L);
+int akl_core_download(lua_State *L);
+
+#endif

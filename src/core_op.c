@@ -1,0 +1,460 @@
+/*
+** core, ops: what has been started and will finish, as userdata. Every op is made here, checked
+** before anything is sent, and told to the program by op:next().
+*/
+#include <lauxlib.h>
+#include <limits.h> /* INT_MAX */
+#include <stdlib.h> /* free */
+#include <string.h> /* strdup */
+
+#include "compat.h"
+#include "core.h"
+#include "protocol.h"
+#include "url.h"
+
+#define OP "akool.lipsync.op"
+
+/* {====== Birth ====== */
+
+/* [-0, +1, m] Push a new op that has not started. */
+static struct akl_op *new_op(lua_State *L) {
+  struct akl_op *op = akl_lua_newuserdata(L, sizeof *op);
+  *op = (struct akl_op){0};
+  akl_link_init(&op->call.link);
+  akl_link_init(&op->call.news);
+  akl_link_init(&op->call.waiting);
+  op->call.last_event = &op->call.events;
+  luaL_getmetatable(L, OP);
+  lua_setmetatable(L, -2);
+  return op;
+}
+
+/* [-0, +0, m] Let the engine whose box is at 'engine' find the op on top by a number. */
+static void anchor(lua_State *L, int engine, struct akl_op *op) {
+  struct akl_engine_box *box = lua_touserdata(L, engine);
+  bool taken = true;
+  (void)akl_lua_getvalue(L, engine);
+  while (taken) {
+    box->last_slot = box->last_slot == INT_MAX ? 1 : box->last_slot + 1;
+    lua_rawgeti(L, -1, box->last_slot);
+    taken = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+  }
+  op->call.slot = (unsigned)box->last_slot;
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, box->last_slot);
+  lua_pop(L, 1);
+}
+
+/* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */
+static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts,
+                 akl_usec wait, bool wants_progress) {
+  struct akl_engine_box *box = lua_touserdata(L, -2);
+  struct akl_op *op = lua_touserdata(L, -1);
+  parts->engine = box->engine;
+  if (!akl_call_init(&op->call, kind, parts))
+    return luaL_error(L, "not enough memory");
+  op->call.wants_progress = wants_progress;
+  akl_call_start(&op->call, wait);
+  akl_engine_settle(box->engine);
+  return 1;
+}
+
+/* [-0, +2, e] Push the engine and a new op that the engine can find. After this, and until start, no
+** function may raise: the parts of the call are only ours. */
+static void prepare(lua_State *L) {
+  (void)akl_core_engine(L);
+  struct akl_op *op = new_op(L);
+  anchor(L, lua_gettop(L) - 1, op);
+}
+
+/* ============================================================ }
+** {====== Checks ====== */
+
+/* What is wrong with a URL that the service is to fetch. */
+static const char *bad_media(const struct akl_client *c, const char *url, size_t size) {
+  struct akl_url parsed;
+  const char *bad = akl_url_check(url, size, &parsed);
+  if (bad != NULL && size > 0 && strstr(url, "://") == NULL)
+    return "is not an http(s) URL; a file of yours has to be uploaded somewhere public first";
+  if (bad == NULL && c->url.reach == AKL_PUBLIC && parsed.reach != AKL_PUBLIC)
+    return "points at this machine or at a private network, where the service cannot reach it";
+  return bad;
+}
+
+/* The id at 'index', or NULL after pushing nil and an error. */
+static const char *check_id(lua_State *L, int index) {
+  size_t size;
+  const char *id = luaL_checklstring(L, index, &size), *bad = akl_protocol_bad_id(id, size);
+  if (bad == NULL)
+    return id;
+  (void)akl_core_refuse(L, AKL_CAUSE_BAD_ID, "The job id", bad);
+  return NULL;
+}
+
+static int out_of_memory(lua_State *L, struct akl_call_parts *parts) {
+  free(parts->target);
+  free(parts->job);
+  free(parts->body);
+  return luaL_error(L, "not enough memory");
+}
+
+/* ============================================================ }
+** {====== Starts: methods of a client ====== */
+
+/* client:create(settings, video_url, audio_url, webhook_url or nil) */
+int akl_core_create(lua_State *L) {
+  static const char *const names[] = {"video_url", "audio_url", "webhook_url"};
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  lua_settop(L, 5);
+  for (int i = 0; i < 3; i++) {
+    size_t size;
+    if (i == 2 && lua_isnoneornil(L, 5))
+      break;
+    const char *url = luaL_checklstring(L, 3 + i, &size);
+    const char *bad = bad_media(parts.client, url, size);
+    if (bad != NULL && !(i == 2 && size == 0))
+      return akl_core_refuse(L, AKL_CAUSE_BAD_URL, names[i], bad);
+  }
+  akl_protocol_create_body(L, lua_tostring(L, 3), lua_tostring(L, 4), lua_tostring(L, 5));
+  prepare(L);
+  parts.body = strdup(lua_tostring(L, 6));
+  parts.target = akl_protocol_target(AKL_CREATE, NULL);
+  if (parts.body == NULL || parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, AKL_CREATE, &parts, 0, false);
+}
+
+/* The start of an op about the job whose id is at 3. */
+static int start_about_job(lua_State *L, enum akl_call_kind kind, akl_usec wait) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  const char *id = check_id(L, 3);
+  if (id == NULL)
+    return 2;
+  prepare(L);
+  parts.job = strdup(id);
+  parts.target = akl_protocol_target(kind, id);
+  if (parts.job == NULL || parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, kind, &parts, wait, false);
+}
+
+/* client:info(settings, id) */
+int akl_core_info(lua_State *L) {
+  return start_about_job(L, AKL_INFO, 0);
+}
+
+/* client:poll(settings, id, known): follow a job; 'known' says that its status is known already, so
+** that the first request can wait for the first interval. */
+int akl_core_poll(lua_State *L) {
+  struct akl_client *c = akl_core_check_client(L, 1);
+  const struct akl_settings *s = akl_core_check_settings(L, 2);
+  bool known = lua_toboolean(L, 4);
+  akl_usec wait = known ? akl_poll_wait(&s->poll, &c->pace, 0, akl_client_dice(c)) : 0;
+  return start_about_job(L, AKL_POLL, wait);
+}
+
+/* client:credits(settings) */
+int akl_core_credits(lua_State *L) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  prepare(L);
+  parts.target = akl_protocol_target(AKL_CREDITS, NULL);
+  if (parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, AKL_CREDITS, &parts, 0, false);
+}
+
+/* What is wrong with the URL of a result. */
+static const char *bad_result(const struct akl_client *c, const struct akl_settings *s,
+                              const char *url, size_t size, enum akl_cause *cause) {
+  struct akl_url parsed;
+  const char *bad = akl_url_check(url, size, &parsed);
+  *cause = AKL_CAUSE_BAD_URL;
+  if (bad != NULL)
+    return bad;
+  bool private = parsed.reach != AKL_PUBLIC;
+  if (private && c->url.reach == AKL_PUBLIC && !s->allow_private) {
+    *cause = AKL_CAUSE_PRIVATE_ADDRESS;
+    return "points at a private address, which no result of a public service should";
+  }
+  if (!parsed.https && parsed.reach != AKL_LOOPBACK && !s->allow_http)
+    return "is plain http (allow_http = true if that is meant)";
+  return NULL;
+}
+
+/* client:download(settings, url, path, id or nil, wants_progress) */
+int akl_core_download(lua_State *L) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  size_t url_size, path_size;
+  enum akl_cause cause;
+  const char *url = luaL_checklstring(L, 3, &url_size);
+  const char *path = luaL_checklstring(L, 4, &path_size);
+  const char *id = luaL_optstring(L, 5, NULL);
+  bool wants_progress = lua_toboolean(L, 6);
+  const char *bad = bad_result(parts.client, parts.settings, url, url_size, &cause);
+  if (bad != NULL)
+    return akl_core_refuse(L, cause, "The result's URL", bad);
+  if (strlen(path) != path_size)
+    return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
+  prepare(L);
+
+  struct akl_error error = {0};
+  parts.target = strdup(url);
+  parts.job = id == NULL ? NULL : strdup(id);
+  parts.file = malloc(sizeof *parts.file);
+  if (parts.target == NULL || (id != NULL && parts.job == NULL) || parts.file == NULL) {
+    free(parts.file);
+    return out_of_memory(L, &parts);
+  }
+  if (akl_file_open(parts.file, path, parts.settings->overwrite, parts.settings->resume,
+                    parts.settings->max_bytes, &error))
+    return start(L, AKL_DOWNLOAD, &parts, 0, wants_progress);
+
+  /* The op stays unused; its error is what it carries out of here. */
+  struct akl_op *op = lua_touserdata(L, -1);
+  free(parts.file);
+  free(parts.target);
+  op->call.job = parts.job;
+  op->call.error = error;
+  lua_pushnil(L);
+  akl_core_push_error(L, &op->call.error, op->call.job);
+  return 2;
+}
+
+/* core.try_path(settings, path): could a download write there? True, or nil and an error. Leaves
+** nothing behind. */
+static int core_try_path(lua_State *L) {
+  const struct akl_settings *s = akl_core_check_settings(L, 1);
+  size_t size;
+  const char *path = luaL_checklstring(L, 2, &size);
+  if (strlen(path) != size)
+    return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
+  (void)akl_core_engine(L);
+  struct akl_op *op = new_op(L); /* only to own the error while Lua makes its table */
+  struct akl_file file;
+  if (akl_file_open(&file, path, s->overwrite, true, s->max_bytes, &op->call.error)) {
+    akl_file_close(&file, true);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  akl_core_push_error(L, &op->call.error, NULL);
+  return 2;
+}
+
+/* core.sleep(seconds) */
+static int core_sleep(lua_State *L) {
+  struct akl_call_parts parts = {0};
+  akl_usec length = akl_seconds(luaL_checknumber(L, 1));
+  prepare(L);
+  return start(L, AKL_SLEEP, &parts, length, false);
+}
+
+/* ============================================================ }
+** {====== Answers ====== */
+
+void akl_core_push_op(lua_State *L, int engine, const struct akl_call *c) {
+  (void)akl_lua_getvalue(L, engine);
+  lua_rawgeti(L, -1, (int)c->slot);
+  lua_remove(L, -2);
+}
+
+int akl_core_read(lua_State *L) {
+  struct akl_engine_box *box = lua_touserdata(L, 1);
+  struct akl_reading *r = &box->reading;
+  struct akl_op *op = lua_touserdata(L, 2); /* NULL for the call that fetches a token */
+  if (op != NULL && !akl_lua_getvalue(L, 2)) {
+    akl_lua_newvalue(L);
+    lua_pushvalue(L, -1);
+    akl_lua_setvalue(L, 2);
+  }
+  akl_protocol_read(L, r->call, r->transfer, &r->answer);
+  if (op == NULL || lua_isnil(L, -1))
+    return 0;
+  lua_rawseti(L, 3, op->jobs + 1); /* told or not is decided next */
+  return 0;
+}
+
+void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
+  struct akl_engine_box *box = lua_touserdata(L, engine);
+  struct akl_engine *e = box->engine;
+  struct akl_reading *r = &box->reading;
+  struct akl_call *c = t->owner;
+  int top = lua_gettop(L);
+  if (c == NULL) {
+    akl_engine_recycle(e, t);
+    return;
+  }
+  lua_pushvalue(L, engine + 1);
+  lua_pushvalue(L, engine);
+  if (c->kind == AKL_TOKEN)
+    lua_pushnil(L);
+  else
+    akl_core_push_op(L, engine, c); /* keeps the op alive while its answer is read */
+  struct akl_op *op = lua_touserdata(L, -1);
+  if (op == NULL && c->kind != AKL_TOKEN) {
+    akl_call_cancel(c, AKL_CAUSE_CANCELLED, "nobody waits for it any more");
+  } else if (akl_call_ended(c, t)) {
+    *r = (struct akl_reading){.call = c, .transfer = t};
+    lua_pushvalue(L, -1);
+    lua_insert(L, top + 1);
+    if (lua_pcall(L, 2, 0, 0) != 0) {
+      akl_error_set(&r->answer.error, AKL_CAUSE_OUT_OF_MEMORY,
+                    "While reading the service's answer, memory ran out.");
+      r->answer.error.http_status = t->status;
+    }
+    if (akl_call_answered(c, t, &r->answer) && op != NULL)
+      op->jobs++;
+    akl_error_clear(&r->answer.error);
+    free(r->answer.token);
+    r->answer.token = NULL;
+    akl_engine_recycle(e, t);
+  } else {
+    akl_engine_recycle(e, t);
+  }
+  lua_settop(L, top);
+}
+
+/* ============================================================ }
+** {====== What an op tells ====== */
+
+static struct akl_op *check_op(lua_State *L) {
+  struct akl_op *op = luaL_checkudata(L, 1, OP);
+  return op;
+}
+
+/* [-0, +1, m] Push { path, bytes, sha256 }. */
+static void push_file(lua_State *L, const struct akl_file *f) {
+  lua_createtable(L, 0, 3);
+  lua_pushstring(L, f->path);
+  lua_setfield(L, -2, "path");
+  akl_lua_pushwhole(L, (lua_Number)f->size);
+  lua_setfield(L, -2, "bytes");
+  lua_pushstring(L, f->sha256);
+  lua_setfield(L, -2, "sha256");
+}
+
+/* [-0, +1, m] Push the job or number that came as number 'n', or nil. */
+static void push_job(lua_State *L, int n) {
+  if (akl_lua_getvalue(L, 1))
+    lua_rawgeti(L, -1, n);
+  else
+    lua_pushnil(L);
+}
+
+static int tell_progress(lua_State *L, struct akl_call *c) {
+  c->has_progress = false;
+  lua_pushliteral(L, "progress");
+  akl_lua_pushwhole(L, (lua_Number)c->file->size);
+  if (c->file->total < 0)
+    return 2;
+  akl_lua_pushwhole(L, (lua_Number)c->file->total);
+  return 3;
+}
+
+static int tell_end(lua_State *L, struct akl_op *op) {
+  struct akl_call *c = &op->call;
+  if (c->error.kind != AKL_KIND_NONE) {
+    lua_pushliteral(L, "failed");
+    akl_core_push_error(L, &c->error, c->job);
+    return 2;
+  }
+  lua_pushliteral(L, "done");
+  if (c->kind == AKL_DOWNLOAD && c->file != NULL)
+    push_file(L, c->file);
+  else if (c->kind == AKL_SLEEP)
+    lua_pushboolean(L, 1);
+  else
+    push_job(L, op->jobs);
+  return 2;
+}
+
+/* op:next(): the next thing it has to tell, or nil when there is nothing yet:
+**   "event", table; "status", job (a poll); "progress", bytes, total or nothing (a download);
+**   "done", result; "failed", error. The last two stay the last word. */
+static int op_next(lua_State *L) {
+  struct akl_op *op = check_op(L);
+  struct akl_call *c = &op->call;
+  lua_settop(L, 1);
+  if (c->events != NULL) {
+    lua_pushliteral(L, "event");
+    akl_core_push_event(L, c->events, c->job);
+    free(akl_call_event(c));
+    return 2;
+  }
+  if (c->kind == AKL_POLL && op->taken < op->jobs) {
+    lua_pushliteral(L, "status");
+    push_job(L, ++op->taken);
+    if (op->taken > 1 && akl_lua_getvalue(L, 1)) { /* the one before will not be asked for again */
+      lua_pushnil(L);
+      lua_rawseti(L, -2, op->taken - 1);
+      lua_pop(L, 1);
+    }
+    lua_insert(L, 3);
+    lua_settop(L, 3);
+    return 2;
+  }
+  if (c->has_progress && c->file != NULL && c->file->path != NULL)
+    return tell_progress(L, c);
+  if (c->state == AKL_OVER)
+    return tell_end(L, op);
+  lua_pushnil(L);
+  return 1;
+}
+
+/* op:cancel(): end it now; its last word is an error of kind "cancelled". */
+static int op_cancel(lua_State *L) {
+  struct akl_call *c = &check_op(L)->call;
+  if (c->engine != NULL && akl_engine_foreign(c->engine))
+    akl_calls_close(c->engine);
+  akl_call_cancel(c, AKL_CAUSE_CANCELLED, "it was cancelled");
+  return 0;
+}
+
+/* op:over(): has it ended? */
+static int op_over(lua_State *L) {
+  lua_pushboolean(L, check_op(L)->call.state == AKL_OVER);
+  return 1;
+}
+
+static int op_gc(lua_State *L) {
+  akl_call_free(&check_op(L)->call);
+  return 0;
+}
+
+static int op_tostring(lua_State *L) {
+  struct akl_call *c = &check_op(L)->call;
+  lua_pushfstring(L, OP " (%s, %s)", akl_call_word((enum akl_call_kind)c->kind),
+                  c->state == AKL_OVER ? "over" : "under way");
+  return 1;
+}
+
+/* ============================================================ } */
+
+const luaL_Reg akl_core_op_functions[] = {
+    {"sleep", core_sleep},
+    {"try_path", core_try_path},
+    {NULL, NULL},
+};
+
+static const luaL_Reg op_methods[] = {
+    {"next", op_next},
+    {"cancel", op_cancel},
+    {"over", op_over},
+    {NULL, NULL},
+};
+
+static const luaL_Reg op_meta[] = {
+    {"__gc", op_gc},
+    {"__close", op_cancel},
+    {"__tostring", op_tostring},
+    {NULL, NULL},
+};
+
+void akl_core_open_op(lua_State *L) {
+  akl_core_class(L, OP, op_methods, op_meta);
+}

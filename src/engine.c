@@ -1,0 +1,340 @@
+/* engine: see engine.h. */
+#include "engine.h"
+
+#include <stdlib.h> /* calloc */
+#include <unistd.h> /* getpid */
+
+enum {
+  IDLE_MAX = 64,        /* easy handles kept for reuse */
+  CONNECTIONS_KEPT = 256, /* idle connections kept open */
+  STREAMS_MAX = 100,    /* exchanges at once on one HTTP/2 connection; every server allows these */
+  BATCH = 128,          /* sockets looked at in one turn */
+};
+
+/* {====== Callbacks of libcurl: they note, they do not act ====== */
+
+/* From CURLMOPT_TIMERFUNCTION(3): "Do not call libcurl from within the callback". */
+static int on_timer(CURLM *multi, long milliseconds, void *user) {
+  struct akl_engine *e = user;
+  (void)multi;
+  e->curl_at = milliseconds < 0 ? AKL_NEVER : akl_now() + (akl_usec)milliseconds * 1000;
+  return 0;
+}
+
+/* 'easy' may be one of libcurl's own, so it is not looked at. -1 would end every transfer, which is
+** right: a socket that nobody watches would hang until its deadline. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *mine) {
+  struct akl_engine *e = user;
+  (void)easy;
+  (void)mine;
+  int events = 0;
+  if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+    events |= AKL_READ;
+  if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+    events |= AKL_WRITE;
+  return akl_poller_want(&e->poller, fd, events) ? 0 : -1;
+}
+
+/* ============================================================ }
+** {====== Life ====== */
+
+static bool set_up_multi(struct akl_engine *e) {
+  e->multi = curl_multi_init();
+  return e->multi != NULL &&
+         curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
+         curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
+         curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+         curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
+         curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT) == CURLM_OK;
+}
+
+struct akl_engine *akl_engine_new(void) {
+  struct akl_engine *e = calloc(1, sizeof *e);
+  if (e == NULL)
+    return NULL;
+  e->pid = getpid();
+  e->now = akl_now();
+  e->curl_at = AKL_NEVER;
+  akl_link_init(&e->idle);
+  akl_link_init(&e->running);
+  akl_link_init(&e->ended);
+  akl_link_init(&e->calls);
+  akl_link_init(&e->news);
+  for (unsigned i = 0; i < AKL_LANES; i++)
+    akl_link_init(&e->lanes[i].queue);
+  if (akl_poller_open(&e->poller) && set_up_multi(e))
+    return e;
+  akl_engine_free(e);
+  return NULL;
+}
+
+static void free_transfers(struct akl_engine *e, struct akl_link *ring) {
+  struct akl_link *l;
+  while ((l = akl_link_first(ring)) != NULL) {
+    struct akl_transfer *t = AKL_OWNER(l, struct akl_transfer, link);
+    akl_link_remove(l);
+    akl_timers_unset(&e->timers, &t->timer);
+    if (ring == &e->running)
+      (void)curl_multi_remove_handle(e->multi, t->easy);
+    akl_transfer_free(t);
+  }
+}
+
+/* In the right order: handles, then the multi handle without its callbacks, then the poller. */
+void akl_engine_free(struct akl_engine *e) {
+  if (!akl_engine_foreign(e)) {
+    free_transfers(e, &e->running);
+    free_transfers(e, &e->ended);
+    free_transfers(e, &e->idle);
+    for (unsigned i = 0; i < AKL_LANES; i++)
+      free_transfers(e, &e->lanes[i].queue);
+    if (e->multi != NULL) {
+      (void)curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, NULL);
+      (void)curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, NULL);
+      (void)curl_multi_cleanup(e->multi);
+    }
+    akl_timers_free(&e->timers);
+    akl_poller_close(&e->poller);
+    free(e);
+  } else {
+    akl_poller_close(&e->poller); /* and the rest stays: it is the parent's */
+  }
+}
+
+bool akl_engine_foreign(const struct akl_engine *e) {
+  return e->pid != getpid();
+}
+
+/* ============================================================ }
+** {====== Transfers ====== */
+
+static void end(struct akl_engine *e, struct akl_transfer *t, CURLcode result) {
+  long status = 0, version = 0;
+  struct akl_lane *lane = &e->lanes[t->lane];
+  (void)curl_multi_remove_handle(e->multi, t->easy);
+  (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+  (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+  t->result = result;
+  t->status = (int)status;
+  if (version != 0)
+    lane->multiplexed = version >= CURL_HTTP_VERSION_2_0;
+  lane->running--;
+  akl_timers_unset(&e->timers, &t->timer);
+  akl_link_remove(&t->link);
+  akl_link_append(&e->ended, &t->link);
+}
+
+/* libcurl or the poller refused to work: no transfer under way can be trusted to end by itself. */
+static void end_all(struct akl_engine *e) {
+  struct akl_link *l;
+  while ((l = akl_link_first(&e->running)) != NULL)
+    end(e, AKL_OWNER(l, struct akl_transfer, link), CURLE_OUT_OF_MEMORY);
+}
+
+/* Our own deadline, since libcurl's can be lost when memory runs out. */
+static void on_limit(struct akl_timer *timer, akl_usec now) {
+  struct akl_transfer *t = AKL_OWNER(timer, struct akl_transfer, timer);
+  struct akl_engine *e = AKL_OWNER(t->poller, struct akl_engine, poller);
+  if (t->limit == AKL_NEVER) {
+    akl_usec stall = t->heard + t->settings->stall_timeout;
+    if (stall > now) {
+      akl_timers_set(&e->timers, timer, stall);
+      return;
+    }
+    t->stalled = true;
+  }
+  t->timed_out = true;
+  end(e, t, CURLE_OPERATION_TIMEDOUT);
+}
+
+struct akl_transfer *akl_engine_transfer(struct akl_engine *e) {
+  struct akl_link *l = akl_link_first(&e->idle);
+  if (l != NULL) {
+    akl_link_remove(l);
+    e->idle_count--;
+    return AKL_OWNER(l, struct akl_transfer, link);
+  }
+  if (!akl_timers_reserve(&e->timers))
+    return NULL;
+  struct akl_transfer *t = akl_transfer_new(&e->poller, &e->now);
+  if (t == NULL) {
+    akl_timers_release(&e->timers);
+    return NULL;
+  }
+  t->timer.fire = on_limit;
+  akl_transfer_reset(t);
+  e->handles++;
+  return t;
+}
+
+unsigned akl_engine_lane(const char *host) {
+  unsigned hash = 2166136261U;
+  for (; *host != '\0'; host++)
+    hash = (hash ^ (unsigned char)*host) * 16777619U;
+  return hash % AKL_LANES;
+}
+
+static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t) {
+  unsigned most = t->settings->max_connections;
+  if (lane->multiplexed && most > STREAMS_MAX)
+    most = STREAMS_MAX;
+  return lane->running < most;
+}
+
+/* Hand a transfer to libcurl. It may end inside this very call; then it stands in libcurl's list of
+** messages, and because its timer has been set to "now" the next turn will look there. */
+static void launch(struct akl_engine *e, struct akl_transfer *t) {
+  e->lanes[t->lane].running++;
+  e->now = akl_now(); /* the program may have been away for long since the last turn */
+  t->started = t->heard = e->now;
+  akl_link_append(&e->running, &t->link);
+  akl_timers_set(&e->timers, &t->timer,
+                 e->now + (t->limit == AKL_NEVER ? t->settings->stall_timeout : t->limit));
+  if (curl_multi_add_handle(e->multi, t->easy) != CURLM_OK)
+    end(e, t, CURLE_OUT_OF_MEMORY);
+}
+
+static void launch_waiting(struct akl_engine *e, struct akl_lane *lane) {
+  struct akl_link *l;
+  while ((l = akl_link_first(&lane->queue)) != NULL) {
+    struct akl_transfer *t = AKL_OWNER(l, struct akl_transfer, link);
+    if (!has_place(lane, t))
+      return;
+    akl_link_remove(l);
+    launch(e, t);
+  }
+}
+
+void akl_engine_start(struct akl_engine *e, struct akl_transfer *t, unsigned lane) {
+  t->lane = lane;
+  akl_link_append(&e->lanes[lane].queue, &t->link);
+  launch_waiting(e, &e->lanes[lane]);
+  if (e->watched)
+    (void)akl_poller_wake(&e->poller);
+}
+
+struct akl_transfer *akl_engine_ended(struct akl_engine *e) {
+  struct akl_link *l = akl_link_first(&e->ended);
+  if (l == NULL)
+    return NULL;
+  akl_link_remove(l);
+  return AKL_OWNER(l, struct akl_transfer, link);
+}
+
+void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
+  struct akl_lane *lane = &e->lanes[t->lane];
+  if (t->timer.slot != 0) /* running */
+    end(e, t, CURLE_ABORTED_BY_CALLBACK);
+  akl_link_remove(&t->link);
+  akl_transfer_reset(t);
+  if (e->idle_count < IDLE_MAX) {
+    akl_link_prepend(&e->idle, &t->link);
+    e->idle_count++;
+  } else {
+    akl_transfer_free(t);
+    akl_timers_release(&e->timers);
+    e->handles--;
+  }
+  launch_waiting(e, lane);
+}
+
+/* ============================================================ }
+** {====== A turn ====== */
+
+static void reap(struct akl_engine *e) {
+  CURLMsg *message;
+  int left;
+  while ((message = curl_multi_info_read(e->multi, &left)) != NULL) {
+    struct akl_transfer *t = NULL;
+    CURLcode result = message->data.result;
+    (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)(void *)&t);
+    if (t != NULL && message->msg == CURLMSG_DONE)
+      end(e, t, result);
+  }
+}
+
+/* Let libcurl do what its timer asked for. A timer of no length is run here at once instead of
+** being armed, and so may the next few that follow from it. */
+static void run_curl(struct akl_engine *e) {
+  int running;
+  for (int turns = 0; e->curl_at <= e->now && turns < 16; turns++) {
+    e->curl_at = AKL_NEVER;
+    if (curl_multi_socket_action(e->multi, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
+      end_all(e);
+    reap(e);
+  }
+}
+
+static void run_sockets(struct akl_engine *e, const struct akl_ready *ready, int count) {
+  int running;
+  for (int i = 0; i < count; i++) {
+    int events = (ready[i].events & AKL_READ ? CURL_CSELECT_IN : 0) |
+                 (ready[i].events & AKL_WRITE ? CURL_CSELECT_OUT : 0) |
+                 (ready[i].events & AKL_ERROR ? CURL_CSELECT_ERR : 0);
+    if (curl_multi_socket_action(e->multi, ready[i].fd, events, &running) != CURLM_OK)
+      end_all(e);
+  }
+  reap(e);
+}
+
+static bool has_something(const struct akl_engine *e) {
+  return !akl_link_alone(&e->ended) || !akl_link_alone(&e->news);
+}
+
+static void work(struct akl_engine *e) {
+  e->now = akl_now();
+  run_curl(e);
+  akl_timers_run(&e->timers, e->now);
+}
+
+akl_usec akl_engine_timeout(const struct akl_engine *e) {
+  akl_usec next = akl_timers_next(&e->timers);
+  if (has_something(e))
+    return 0;
+  if (e->curl_at < next)
+    next = e->curl_at;
+  if (next == AKL_NEVER)
+    return AKL_NEVER;
+  akl_usec now = akl_now();
+  return next > now ? next - now : 0;
+}
+
+void akl_engine_step(struct akl_engine *e, akl_usec timeout) {
+  struct akl_ready ready[BATCH];
+  work(e);
+  akl_usec next = akl_engine_timeout(e);
+  int count = akl_poller_settle(&e->poller)
+                  ? akl_poller_wait(&e->poller, next < timeout ? next : timeout, ready, BATCH)
+                  : -1;
+  if (count < 0) {
+    end_all(e);
+    return;
+  }
+  e->now = akl_now();
+  if (count > 0)
+    run_sockets(e, ready, count);
+  work(e);
+}
+
+void akl_engine_settle(struct akl_engine *e) {
+  if (!e->watched)
+    return;
+  akl_usec next = akl_timers_next(&e->timers);
+  if (e->curl_at < next)
+    next = e->curl_at;
+  bool fine = akl_poller_settle(&e->poller);
+  if (has_something(e) || next <= e->now)
+    fine = akl_poller_wake(&e->poller) && fine;
+  else if (next != AKL_NEVER)
+    fine = akl_poller_arm(&e->poller, next) && fine;
+  if (!fine)
+    end_all(e);
+}
+
+int akl_engine_pollfd(struct akl_engine *e) {
+  e->watched = true;
+  akl_engine_settle(e);
+  return e->poller.set;
+}
+
+/* ============================================================ } */

@@ -1,0 +1,93 @@
+/* policy: see policy.h. Where a number has a source, it stands beside it. */
+#include "policy.h"
+
+/* {====== The retry budget ====== */
+
+enum { /* botocore, retries/quota.py */
+  BUDGET = 500,
+  RETRY_COST = 5,
+  TIMEOUT_COST = 10,
+  SUCCESS_GAIN = 1,
+};
+
+bool akl_budget_take(struct akl_budget *b, const struct akl_error *error) {
+  int cost = error->kind == AKL_KIND_TIMEOUT ? TIMEOUT_COST : RETRY_COST;
+  if (b->spent + cost > BUDGET)
+    return false;
+  b->spent += cost;
+  return true;
+}
+
+void akl_budget_success(struct akl_budget *b) {
+  if (b->spent > 0)
+    b->spent -= SUCCESS_GAIN;
+}
+
+/* ============================================================ }
+** {====== The shared pace ====== */
+
+#define PAUSE AKL_SECOND         /* after a refusal without Retry-After */
+#define LONGEST_PAUSE 60.0       /* s: a longer Retry-After is the caller's decision */
+static const double slowest = 7; /* at most 8 times the schedule */
+
+void akl_pace_refused(struct akl_pace *p, double retry_after, akl_usec now) {
+  akl_usec pause = PAUSE;
+  if (retry_after > 0 && retry_after <= LONGEST_PAUSE)
+    pause = akl_seconds(retry_after);
+  if (now + pause > p->not_before)
+    p->not_before = now + pause;
+  p->slowdown = p->slowdown * 2 + 1;
+  if (p->slowdown > slowest)
+    p->slowdown = slowest;
+}
+
+void akl_pace_success(struct akl_pace *p) {
+  p->slowdown = p->slowdown < 0.01 ? 0 : p->slowdown * 0.9;
+}
+
+/* ============================================================ }
+** {====== Retries and polls ====== */
+
+#define FIRST_RETRY 0.5  /* s; stripe-node */
+#define LONGEST_RETRY 20 /* s; AWS SDKs, standard mode */
+
+bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries, double dice,
+                    akl_usec *wait) {
+  if (!error->retryable || error->maybe_created || retry >= max_retries ||
+      error->retry_after > LONGEST_PAUSE)
+    return false;
+  double longest = FIRST_RETRY;
+  for (unsigned i = 0; i < retry && longest < LONGEST_RETRY; i++)
+    longest *= 2;
+  double seconds = dice * (longest < LONGEST_RETRY ? longest : LONGEST_RETRY);
+  if (seconds < error->retry_after)
+    seconds = error->retry_after;
+  *wait = akl_seconds(seconds);
+  return true;
+}
+
+akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, unsigned n,
+                       double dice) {
+  double wait = (double)s->first, longest = (double)s->max;
+  for (unsigned i = 0; i < n && wait < longest; i++)
+    wait *= s->factor;
+  if (wait > longest)
+    wait = longest;
+  wait *= (1 + p->slowdown) * (1 + s->jitter * (2 * dice - 1));
+  return (akl_usec)wait;
+}
+
+/* HTTP statuses with which a server says that it did nothing. 408 is not among them: what it got of
+** the request may have been enough. A 503 refuses only when it says when to come again; without
+** that it may come from a gateway that lost the answer. */
+static bool is_refusal(const struct akl_error *e) {
+  if (e->http_status == 503)
+    return e->retry_after > 0;
+  return e->http_status >= 300 && e->http_status < 500 && e->http_status != 408;
+}
+
+bool akl_create_uncertain(const struct akl_error *error, bool maybe_sent) {
+  return maybe_sent && error->code == 0 && !is_refusal(error);
+}
+
+/* ============================================================ } */

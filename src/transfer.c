@@ -1,0 +1,401 @@
+/* transfer: see transfer.h. What its end means is in transfer_verdict.c. */
+#include "transfer.h"
+
+#include <fcntl.h>      /* FD_CLOEXEC */
+#include <stdlib.h>     /* calloc */
+#include <string.h>     /* memcpy */
+#include <strings.h>    /* strncasecmp */
+#include <sys/socket.h> /* socket */
+#include <time.h>       /* time */
+#include <unistd.h>     /* access, close */
+
+#include "url.h"
+
+enum { DOWNLOAD_BUFFER = 512 * 1024, REDIRECTS_MAX = 5 };
+
+/* {====== Request headers ====== */
+
+struct akl_headers *akl_headers_new(struct curl_slist *list) {
+  struct akl_headers *h = list == NULL ? NULL : malloc(sizeof *h);
+  if (h == NULL) {
+    curl_slist_free_all(list);
+    return NULL;
+  }
+  *h = (struct akl_headers){.refs = 1, .list = list};
+  return h;
+}
+
+struct akl_headers *akl_headers_ref(struct akl_headers *h) {
+  h->refs++;
+  return h;
+}
+
+void akl_headers_unref(struct akl_headers *h) {
+  if (h == NULL || --h->refs > 0)
+    return;
+  for (struct curl_slist *l = h->list; l != NULL; l = l->next)
+    akl_wipe(l->data, strlen(l->data));
+  curl_slist_free_all(h->list);
+  free(h);
+}
+
+/* ============================================================ }
+** {====== Callbacks of libcurl ====== */
+
+/* From CURLOPT_OPENSOCKETFUNCTION(3): returning CURL_SOCKET_BAD "signals an unrecoverable error
+** ... return CURLE_COULDNT_CONNECT". The address is the resolved one, so no name hides it. */
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+  struct akl_transfer *t = user;
+  (void)purpose;
+  if (t->guard && akl_address_reach(&address->addr) != AKL_PUBLIC) {
+    t->refused_address = true;
+    return CURL_SOCKET_BAD;
+  }
+#ifdef SOCK_CLOEXEC
+  int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+#else
+  int fd = socket(address->family, address->socktype, address->protocol);
+  if (fd >= 0)
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+  if (fd < 0)
+    return CURL_SOCKET_BAD;
+  if (!akl_poller_opened(t->poller, fd)) {
+    (void)close(fd);
+    return CURL_SOCKET_BAD;
+  }
+  t->opened = true;
+  return fd;
+}
+
+/* A connection outlives the transfer that opened it, so this one is given the poller. */
+static int on_close(void *user, curl_socket_t fd) {
+  akl_poller_closing(user, fd);
+  return close(fd);
+}
+
+static size_t on_read(char *out, size_t size, size_t count, void *user) {
+  struct akl_transfer *t = user;
+  size_t room = size * count, left = t->body_size - t->body_taken;
+  size_t n = left < room ? left : room;
+  memcpy(out, t->body + t->body_taken, n);
+  t->body_taken += n;
+  return n;
+}
+
+/* libcurl rewinds a body to send it again, on its own decision, when a kept connection dies. A body
+** that must not be sent twice refuses to be rewound once a byte of it was taken. */
+static int on_seek(void *user, curl_off_t offset, int origin) {
+  struct akl_transfer *t = user;
+  if (origin != SEEK_SET || offset != 0 || (t->once && t->body_taken > 0))
+    return CURL_SEEKFUNC_FAIL;
+  t->body_taken = 0;
+  return CURL_SEEKFUNC_OK;
+}
+
+/* The value of the header line if it has this name (lower case, with its colon), or NULL. */
+static const char *value_of(const char *line, size_t size, const char *name, size_t *length) {
+  size_t n = strlen(name);
+  if (size < n || strncasecmp(line, name, n) != 0)
+    return NULL;
+  while (n < size && (line[n] == ' ' || line[n] == '\t'))
+    n++;
+  while (size > n && (line[size - 1] == '\n' || line[size - 1] == '\r' || line[size - 1] == ' '))
+    size--;
+  *length = size - n;
+  return line + n;
+}
+
+/* Copy a header value into 'out' as a string; one that does not fit counts as absent. */
+static bool copy_value(char *out, size_t room, const char *value, size_t length) {
+  if (length >= room || memchr(value, '\0', length) != NULL)
+    return false;
+  memcpy(out, value, length);
+  out[length] = '\0';
+  return true;
+}
+
+/* Retry-After: seconds or a date. */
+static double parse_retry_after(const char *text) {
+  char *end = NULL;
+  if (text[0] >= '0' && text[0] <= '9') {
+    double seconds = strtod(text, &end);
+    return *end == '\0' && strspn(text, "0123456789") == strlen(text) ? seconds : -1;
+  }
+  time_t at = curl_getdate(text, NULL);
+  if (at == (time_t)-1)
+    return -1;
+  double wait = difftime(at, time(NULL));
+  return wait > 0 ? wait : 0;
+}
+
+/* "bytes FIRST-LAST/TOTAL" */
+static void parse_content_range(struct akl_transfer *t, const char *text) {
+  char *end = NULL;
+  t->range_first = t->range_total = -1;
+  if (strncasecmp(text, "bytes ", 6) != 0 || text[6] < '0' || text[6] > '9')
+    return;
+  long long first = strtoll(text + 6, &end, 10);
+  const char *slash = strchr(end, '/');
+  if (*end != '-' || slash == NULL || slash[1] < '0' || slash[1] > '9')
+    return;
+  long long total = strtoll(slash + 1, &end, 10);
+  if (*end == '\0') {
+    t->range_first = first;
+    t->range_total = total;
+  }
+}
+
+static void note_header(struct akl_transfer *t, const char *line, size_t size) {
+  char text[AKL_ETAG_MAX];
+  size_t length;
+  const char *value;
+  if ((value = value_of(line, size, "content-length:", &length)) != NULL ||
+      (value = value_of(line, size, "transfer-encoding:", &length)) != NULL)
+    t->framed = true;
+  else if ((value = value_of(line, size, "retry-after:", &length)) != NULL &&
+           copy_value(text, sizeof text, value, length))
+    t->retry_after = parse_retry_after(text);
+  else if ((value = value_of(line, size, "etag:", &length)) != NULL)
+    (void)(copy_value(t->etag, sizeof t->etag, value, length) || (t->etag[0] = '\0'));
+  else if ((value = value_of(line, size, "content-range:", &length)) != NULL &&
+           copy_value(text, sizeof text, value, length))
+    parse_content_range(t, text);
+}
+
+static void start_of_answer(struct akl_transfer *t) {
+  t->headers_ended = t->framed = false;
+  t->retry_after = -1;
+  t->etag[0] = '\0';
+  t->range_first = t->range_total = -1;
+}
+
+/* The final headers of a download are in: let the file decide where the body goes. */
+static bool begin_file(struct akl_transfer *t, long status) {
+  char *type = NULL;
+  curl_off_t length = -1;
+  (void)curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
+  (void)curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  struct akl_announcement a = {.status = (int)status,
+                               .length = length,
+                               .first = t->range_first,
+                               .total = t->range_total,
+                               .etag = t->etag,
+                               .type = type == NULL ? "" : type};
+  return akl_file_begin(t->file, &a);
+}
+
+/* A reply cut inside its headers is reported by libcurl as success, so the end of the headers and
+** the framing of the body are noted here. */
+static size_t on_header(char *line, size_t size, size_t count, void *user) {
+  struct akl_transfer *t = user;
+  long status = 0;
+  size *= count;
+  t->heard = *t->clock;
+  t->header_bytes += size;
+  if (t->header_bytes > AKL_HEADERS_MAX) {
+    t->flooded = true;
+    return 0;
+  }
+  if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+    start_of_answer(t);
+  } else if (t->headers_ended) {
+    return size; /* a trailer */
+  } else if (size <= 2 && (line[0] == '\r' || line[0] == '\n')) {
+    t->headers_ended = true;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (t->file != NULL && (status == 200 || status == 206) && !begin_file(t, status))
+      return 0;
+  } else {
+    note_header(t, line, size);
+  }
+  return size;
+}
+
+static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
+  struct akl_transfer *t = user;
+  long status = 0;
+  size *= count;
+  t->heard = *t->clock;
+  if (t->file != NULL) {
+    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 200 || status == 206) {
+      bool fine = akl_file_write(t->file, bytes, size);
+      if (t->progress != NULL)
+        t->progress(t);
+      return fine ? size : 0;
+    }
+  }
+  if (akl_memory_write(&t->answer, bytes, size))
+    return size;
+  t->flooded = true;
+  return 0;
+}
+
+/* ============================================================ }
+** {====== Setting up a handle ====== */
+
+struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec *clock) {
+  struct akl_transfer *t = calloc(1, sizeof *t);
+  if (t == NULL)
+    return NULL;
+  akl_link_init(&t->link);
+  t->poller = poller;
+  t->clock = clock;
+  t->easy = curl_easy_init();
+  if (t->easy == NULL) {
+    free(t);
+    return NULL;
+  }
+  return t;
+}
+
+void akl_transfer_reset(struct akl_transfer *t) {
+  t->owner = NULL;
+  t->progress = NULL;
+  t->file = NULL;
+  t->body = NULL;
+  t->body_size = t->body_taken = t->header_bytes = 0;
+  t->refused_address = t->timed_out = t->stalled = t->flooded = t->opened = false;
+  t->result = CURLE_OK;
+  t->status = 0;
+  t->words[0] = '\0';
+  t->started = t->heard = 0;
+  start_of_answer(t);
+  akl_memory_reset(&t->answer);
+}
+
+void akl_transfer_free(struct akl_transfer *t) {
+  curl_easy_cleanup(t->easy);
+  akl_settings_unref(t->settings);
+  akl_headers_unref(t->headers);
+  akl_memory_free(&t->answer);
+  free(t);
+}
+
+#define SET(option, value) (curl_easy_setopt(t->easy, option, value) == CURLE_OK)
+
+static bool set_protocols(struct akl_transfer *t, bool plain) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+  const char *allowed = plain ? "http,https" : "https";
+  return SET(CURLOPT_PROTOCOLS_STR, allowed) && SET(CURLOPT_REDIR_PROTOCOLS_STR, allowed);
+#else
+  long allowed = plain ? CURLPROTO_HTTP | CURLPROTO_HTTPS : CURLPROTO_HTTPS;
+  return SET(CURLOPT_PROTOCOLS, allowed) && SET(CURLOPT_REDIR_PROTOCOLS, allowed);
+#endif
+}
+
+/* Where trust comes from. libcurl keeps a parsed bundle for all connections of a multi handle, but
+** not while a CAPATH is set, and Debian compiles one in: 19 ms of CPU for each new connection. So
+** the CAPATH goes wherever a bundle file does the job alone. */
+static bool set_trust(struct akl_transfer *t, const struct akl_settings *s) {
+  if (s->ca_file != NULL)
+    return SET(CURLOPT_CAINFO, s->ca_file) && SET(CURLOPT_CAPATH, NULL);
+#if LIBCURL_VERSION_NUM >= 0x075400
+  char *bundle = NULL;
+  if (curl_easy_getinfo(t->easy, CURLINFO_CAINFO, &bundle) == CURLE_OK && bundle != NULL &&
+      access(bundle, R_OK) == 0)
+    return SET(CURLOPT_CAPATH, NULL);
+#endif
+  return true;
+}
+
+static bool set_tls(struct akl_transfer *t, const struct akl_settings *s) {
+  bool fine = SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
+              SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && set_trust(t, s);
+  /* Until 8.8 the session cache of libcurl frees memory twice when memory runs out. */
+  if (fine && curl_version_info(CURLVERSION_NOW)->version_num < 0x080800)
+    fine = SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+  return fine;
+}
+
+static bool set_safety(struct akl_transfer *t, const struct akl_request *r) {
+  bool fine = SET(CURLOPT_NOSIGNAL, 1L) && SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
+              SET(CURLOPT_UNRESTRICTED_AUTH, 0L) && set_protocols(t, r->plain);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  /* Closing must not wait for a name server; the module is linked nodelete for this. */
+  fine = fine && SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+  if (r->loopback)
+    return fine && SET(CURLOPT_PROXY, "");
+  return fine && (r->settings->proxy == NULL || SET(CURLOPT_PROXY, r->settings->proxy));
+}
+
+static bool set_callbacks(struct akl_transfer *t) {
+  return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_ERRORBUFFER, t->words) &&
+         SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) &&
+         SET(CURLOPT_CLOSESOCKETFUNCTION, on_close) &&
+         SET(CURLOPT_CLOSESOCKETDATA, t->poller) && SET(CURLOPT_HEADERFUNCTION, on_header) &&
+         SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_write) &&
+         SET(CURLOPT_WRITEDATA, t);
+}
+
+static bool set_exchange(struct akl_transfer *t, const struct akl_request *r) {
+  const struct akl_settings *s = r->settings;
+  akl_usec connect = s->connect_timeout / 1000;
+  return SET(CURLOPT_USERAGENT, s->user_agent) &&
+         SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect < 1 ? 1 : connect)) &&
+         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) &&
+         SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
+         (r->headers == NULL || SET(CURLOPT_HTTPHEADER, r->headers->list));
+}
+
+/* A body by callback, so that we know whether a byte of it may have left. A paid one gets a
+** connection of its own: libcurl only repeats requests by itself on a reused one. */
+static bool set_post(struct akl_transfer *t, const struct akl_request *r) {
+  return SET(CURLOPT_POST, 1L) && SET(CURLOPT_POSTFIELDSIZE, (long)r->body_size) &&
+         SET(CURLOPT_READFUNCTION, on_read) && SET(CURLOPT_READDATA, t) &&
+         SET(CURLOPT_SEEKFUNCTION, on_seek) && SET(CURLOPT_SEEKDATA, t) &&
+         (!r->once || SET(CURLOPT_FRESH_CONNECT, 1L));
+}
+
+/* A download may be redirected, since it carries no credentials. */
+static bool set_download(struct akl_transfer *t) {
+  return SET(CURLOPT_BUFFERSIZE, (long)DOWNLOAD_BUFFER) && SET(CURLOPT_FOLLOWLOCATION, 1L) &&
+         SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+}
+
+/* From CURLOPT_PIPEWAIT(3): "libcurl will wait for a connection to reveal if it is possible to
+** pipeline/multiplex on before it continues", so many polls share one HTTP/2 connection. */
+static bool set_get(struct akl_transfer *t) {
+  return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_PIPEWAIT, 1L);
+}
+
+static bool set_all(struct akl_transfer *t, const struct akl_request *r) {
+  curl_easy_reset(t->easy);
+  if (!set_callbacks(t) || !set_safety(t, r) || !set_tls(t, r->settings) || !set_exchange(t, r))
+    return false;
+  if (r->body != NULL)
+    return set_post(t, r);
+  return r->file != NULL ? set_download(t) : set_get(t);
+}
+
+/* Hold on to what the handle now points to. */
+static void remember(struct akl_transfer *t, const struct akl_request *r) {
+  akl_settings_unref(t->settings);
+  akl_headers_unref(t->headers);
+  t->settings = akl_settings_ref(r->settings);
+  t->headers = r->headers == NULL ? NULL : akl_headers_ref(r->headers);
+}
+
+bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
+  bool plain_get = r->body == NULL && r->file == NULL;
+  bool same = plain_get && t->plain_get && t->settings == r->settings && t->headers == r->headers;
+  t->once = r->once;
+  t->guard = r->guard;
+  t->body = r->body;
+  t->body_size = r->body_size;
+  t->file = r->file;
+  t->limit = r->limit;
+  t->plain_get = false;
+  if (!same && !set_all(t, r))
+    return false;
+  if (!SET(CURLOPT_URL, r->url))
+    return false;
+  if (!same)
+    remember(t, r);
+  t->plain_get = plain_get;
+  return true;
+}
+
+/* ============================================================ } */

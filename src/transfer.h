@@ -1,0 +1,100 @@
+/*
+** transfer: one HTTP exchange on a pooled easy handle: its request, its limits, what came back.
+**
+** No callback here calls libcurl or Lua; they fill in the struct, which is read after libcurl has
+** returned. A transfer belongs to the engine that made it; whoever asked for it is its `owner`.
+*/
+#ifndef AKL_TRANSFER_H
+#define AKL_TRANSFER_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "errors.h"
+#include "list.h"
+#include "poller.h"
+#include "settings.h"
+#include "sink.h"
+#include "timers.h"
+
+enum { AKL_HEADERS_MAX = 64 * 1024 }; /* bytes of all headers of one answer */
+
+/* Request headers, shared by counting: the same list serves thousands of polls. */
+struct akl_headers {
+  unsigned refs;
+  struct curl_slist *list; /* owned; may hold credentials */
+};
+
+/* Takes over 'list'. NULL when memory runs out; then 'list' has been freed. */
+struct akl_headers *akl_headers_new(struct curl_slist *list);
+struct akl_headers *akl_headers_ref(struct akl_headers *h);
+/* Give one reference back; the last one wipes and frees the list. NULL is fine. */
+void akl_headers_unref(struct akl_headers *h);
+
+/* What to ask. Everything is borrowed: 'url' until akl_transfer_prepare returns, 'body' and 'file'
+** until the transfer is recycled; settings and headers are counted. */
+struct akl_request {
+  const char *url;
+  struct akl_settings *settings;
+  struct akl_headers *headers; /* NULL: none of ours */
+  const char *body;            /* NULL: a GET */
+  size_t body_size;
+  bool once;                   /* must not be sent twice by anyone: a paid POST */
+  bool loopback;               /* the host is this machine: never through a proxy */
+  bool plain;                  /* plain http is allowed */
+  bool guard;                  /* refuse addresses of this machine and of private networks */
+  struct akl_file *file;       /* a download into this file; NULL: an answer into memory */
+  akl_usec limit;              /* for the whole exchange; AKL_NEVER for none */
+};
+
+struct akl_transfer {
+  struct akl_link link;      /* the engine's: idle, queued, running or ended */
+  struct akl_timer timer;    /* the engine's: enforces limit and stall */
+  struct akl_poller *poller; /* borrowed from the engine, as is the clock */
+  const akl_usec *clock;
+  CURL *easy;                /* owned */
+  void *owner;               /* whoever is told when it ends; NULL: nobody */
+  void (*progress)(struct akl_transfer *); /* called when bytes for a file came; may be NULL */
+  unsigned lane;             /* the engine's: which queue */
+
+  struct akl_settings *settings; /* counted: what the handle was prepared for */
+  struct akl_headers *headers;   /* counted */
+  bool plain_get;                /* the handle is set up for an API GET and only the URL changes */
+  const char *body;
+  size_t body_size, body_taken;  /* taken: handed to libcurl, so it may have left */
+  bool once, guard;
+  struct akl_file *file;
+  akl_usec limit, started, heard; /* heard: when the last byte came */
+
+  struct akl_memory answer;
+  size_t header_bytes;
+  bool headers_ended, framed, refused_address, timed_out, stalled, flooded;
+  bool opened;                   /* a socket was made */
+  double retry_after;            /* seconds; negative if not said */
+  char etag[AKL_ETAG_MAX];
+  int64_t range_first, range_total;
+  CURLcode result;               /* once ended */
+  int status;                    /* once ended: HTTP status, 0 if no answer came */
+  char words[CURL_ERROR_SIZE];   /* libcurl's own description of a failure */
+};
+
+/* A new transfer with an easy handle, or NULL when memory runs out. */
+struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec *clock);
+
+/* Set it up for a request. False when memory runs out. */
+bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r);
+
+/* Forget request and answer, keep the handle. */
+void akl_transfer_reset(struct akl_transfer *t);
+
+void akl_transfer_free(struct akl_transfer *t);
+
+/* Why the exchange as such failed, if it did: no answer, an answer cut short, or one that is too
+** large. False when a whole answer came, whatever it says. 'what' names the exchange in messages
+** ("creating a job"). */
+bool akl_transfer_failed(const struct akl_transfer *t, const char *what, struct akl_error *error);
+
+/* May the server have seen the request's body? For a create this decides about money. */
+bool akl_transfer_maybe_sent(const struct akl_transfer *t);
+
+#endif
