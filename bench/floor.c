@@ -5,6 +5,9 @@
 **
 **   floor URL CONCURRENCY REQUESTS
 **
+** The request is the one that the library sends, byte for byte, when URL is
+** that of an info.
+**
 ** URL names its host by address: the sockets of libcurl's resolver would break
 ** the one trick below, which is to tell epoll about a socket only when the
 ** next wait begins. Between two requests on a kept connection libcurl says
@@ -245,6 +248,7 @@ static CURL *new_easy(struct engine *e, struct slot *s, const char *url,
     fail("out of memory");
   check_easy(curl_easy_setopt(easy, CURLOPT_URL, url));
   check_easy(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers));
+  check_easy(curl_easy_setopt(easy, CURLOPT_USERAGENT, "akool-lipsync/0.1.0"));
   check_easy(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
   check_easy(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
   check_easy(curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L));
@@ -294,8 +298,9 @@ int main(int argc, char **argv) {
     fail("usage: floor URL CONCURRENCY REQUESTS");
   int concurrency = (int)number(argv[2], MAX_SLOTS);
   long requests = number(argv[3], 100000000);
-  struct curl_slist *headers = curl_slist_append(NULL, "x-api-key: bench");
-  if (headers == NULL)
+  struct curl_slist *accept = curl_slist_append(NULL, "Accept: application/json");
+  struct curl_slist *headers = curl_slist_append(accept, "x-api-key: bench");
+  if (accept == NULL || headers == NULL)
     fail("out of memory");
 
   open_engine(&e, concurrency);

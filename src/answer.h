@@ -21,11 +21,11 @@ enum akl_status {
 enum { AKL_ID_MAX = 128 };
 
 struct akl_answer {
-  struct akl_error error;   /* none: the answer is good */
-  enum akl_status status;   /* of the job; AKL_UNKNOWN if it has another one than the four */
-  int number;               /* the status as the service wrote it */
-  char id[AKL_ID_MAX + 1];  /* of the job, "" if none; also set beside an error */
-  char *token;              /* owned; only in an answer to getToken */
+  struct akl_error error;  /* none: the answer is good */
+  enum akl_status status;  /* of the job; AKL_UNKNOWN if it has another one than the four */
+  int number;              /* the status as the service wrote it */
+  char id[AKL_ID_MAX + 1]; /* of the job, "" if none; also set beside an error */
+  char *token;             /* owned; only in an answer to getToken */
 };
 
 #endif

@@ -26,10 +26,9 @@ const char *akl_call_word(enum akl_call_kind kind) {
 
 /* What the call is doing, for messages: "While ..., the connection failed". */
 static const char *doing(const struct akl_call *c) {
-  static const char *const words[] = {"creating a job",         "asking about a job",
-                                      "following a job",        "asking for the balance",
-                                      "fetching a token",       "downloading a result",
-                                      "sleeping"};
+  static const char *const words[] = {
+      "creating a job",   "asking about a job",   "following a job", "asking for the balance",
+      "fetching a token", "downloading a result", "sleeping"};
   return words[c->kind];
 }
 
@@ -126,16 +125,17 @@ static bool prepare_request(struct akl_call *c, struct akl_transfer *t) {
   const struct akl_client *client = c->client;
   char url[AKL_URL_MAX + 512];
   int size = snprintf(url, sizeof url, "%s%s", client->base_url, c->target);
-  struct akl_request request = {
-      .url = url,
-      .settings = c->settings,
-      .headers = c->kind == AKL_TOKEN ? client->bare : c->body != NULL ? client->post : client->get,
-      .body = c->body,
-      .body_size = c->body_size,
-      .once = c->kind == AKL_CREATE,
-      .loopback = client->url.reach == AKL_LOOPBACK,
-      .plain = !client->url.https,
-      .limit = limit_of(c)};
+  struct akl_request request = {.url = url,
+                                .settings = c->settings,
+                                .headers = c->kind == AKL_TOKEN ? client->bare
+                                           : c->body != NULL    ? client->post
+                                                                : client->get,
+                                .body = c->body,
+                                .body_size = c->body_size,
+                                .once = c->kind == AKL_CREATE,
+                                .loopback = client->url.reach == AKL_LOOPBACK,
+                                .plain = !client->url.https,
+                                .limit = limit_of(c)};
   if (size < 0 || (size_t)size >= sizeof url || !akl_transfer_prepare(t, &request))
     return false;
   akl_record_request(c, url);
@@ -187,7 +187,8 @@ static void poll_failed(struct akl_call *c, const struct akl_error *error) {
     akl_call_fail(c, error);
     return;
   }
-  wait = akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  wait =
+      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
   if (wait < akl_seconds(error->retry_after))
     wait = akl_seconds(error->retry_after);
   akl_record_retry(c, error, wait);
@@ -401,8 +402,8 @@ static void disown(struct akl_call *c) {
 void akl_calls_close(struct akl_engine *e) {
   struct akl_link *l;
   bool foreign = akl_engine_foreign(e);
-  const char *why = foreign ? "it was started by another process, before a fork"
-                            : "the engine was closed";
+  const char *why =
+      foreign ? "it was started by another process, before a fork" : "the engine was closed";
   while ((l = akl_link_first(&e->calls)) != NULL) {
     struct akl_call *c = AKL_OWNER(l, struct akl_call, link);
     if (foreign)

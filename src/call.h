@@ -29,9 +29,9 @@ enum akl_call_kind {
 
 enum akl_call_state {
   AKL_NEW,
-  AKL_PAUSED,       /* until its timer fires: sleeping, before a retry or the next poll */
-  AKL_NEEDS_TOKEN,  /* until the client has one */
-  AKL_EXCHANGE,     /* until its transfer ends */
+  AKL_PAUSED,      /* until its timer fires: sleeping, before a retry or the next poll */
+  AKL_NEEDS_TOKEN, /* until the client has one */
+  AKL_EXCHANGE,    /* until its transfer ends */
   AKL_OVER,
 };
 
@@ -52,9 +52,9 @@ struct akl_event {
 };
 
 struct akl_call {
-  struct akl_link link;          /* in the engine's calls */
-  struct akl_link news;          /* in the engine's news */
-  struct akl_link waiting;       /* in the client's waiting */
+  struct akl_link link;    /* in the engine's calls */
+  struct akl_link news;    /* in the engine's news */
+  struct akl_link waiting; /* in the client's waiting */
   struct akl_timer timer;
   struct akl_engine *engine;     /* borrowed; NULL once it is over and that is known */
   struct akl_client *client;     /* counted; NULL for a sleep */
@@ -65,21 +65,21 @@ struct akl_call {
   char *body;                    /* owned: of a POST */
   struct akl_file *file;         /* owned: of a download */
   struct akl_event *events, **last_event;
-  struct akl_error error;        /* once over: why it failed, if it did */
-  akl_usec deadline;             /* of the whole call, AKL_NEVER if its parts have their own */
-  akl_usec failing_since;        /* poll: since when requests fail, 0 if they do not */
-  uint64_t seen[2];              /* poll: digest of the last answer */
-  int64_t progressed;            /* download: bytes at the last failure */
-  akl_usec told;                 /* download: when progress was last told */
+  struct akl_error error; /* once over: why it failed, if it did */
+  akl_usec deadline;      /* of the whole call, AKL_NEVER if its parts have their own */
+  akl_usec failing_since; /* poll: since when requests fail, 0 if they do not */
+  uint64_t seen[2];       /* poll: digest of the last answer */
+  int64_t progressed;     /* download: bytes at the last failure */
+  akl_usec told;          /* download: when progress was last told */
   size_t body_size;
-  unsigned slot;                 /* the owner's */
-  unsigned tokens;               /* which token the request was sent with */
-  unsigned attempt;              /* requests sent, in all */
-  unsigned failures;             /* in a row */
-  unsigned polls;                /* answers, for the schedule */
+  unsigned slot;     /* the owner's */
+  unsigned tokens;   /* which token the request was sent with */
+  unsigned attempt;  /* requests sent, in all */
+  unsigned failures; /* in a row */
+  unsigned polls;    /* answers, for the schedule */
   unsigned short event_count;
   unsigned char kind, state, status; /* enums above; status: the last one a poll learnt */
-  bool renewed;                  /* a refused token was replaced once */
+  bool renewed;                      /* a refused token was replaced once */
   bool wants_progress, has_progress;
 };
 

@@ -64,7 +64,7 @@ void akl_record_request(struct akl_call *c, const char *url) {
 }
 
 void akl_record_answer(struct akl_call *c, const struct akl_transfer *t,
-                          const struct akl_error *error) {
+                       const struct akl_error *error) {
   struct akl_event *event = record(c, AKL_EV_ANSWER, "");
   if (event == NULL)
     return;

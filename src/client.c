@@ -102,13 +102,13 @@ void akl_client_unref(struct akl_client *c) {
 bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
                             size_t size) {
   if (auth != AKL_AUTH_PAIR) {
-    if (!set_headers(c, auth == AKL_AUTH_KEY ? "x-api-key: " : "Authorization: Bearer ", value, size))
+    if (!set_headers(c, auth == AKL_AUTH_KEY ? "x-api-key: " : "Authorization: Bearer ", value,
+                     size))
       return false;
     c->auth = auth;
     return true;
   }
-  if (c->auth == AKL_AUTH_PAIR && c->exchange_size == size &&
-      memcmp(c->exchange, value, size) == 0)
+  if (c->auth == AKL_AUTH_PAIR && c->exchange_size == size && memcmp(c->exchange, value, size) == 0)
     return true; /* the same pair: its token stays good */
   char *exchange = malloc(size + 1);
   if (exchange == NULL)

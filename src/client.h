@@ -25,20 +25,20 @@ struct akl_call;
 
 struct akl_client {
   unsigned refs;
-  char *base_url;            /* owned, without a slash at its end */
-  struct akl_url url;        /* what base_url says */
+  char *base_url;     /* owned, without a slash at its end */
+  struct akl_url url; /* what base_url says */
   enum akl_auth auth;
   struct akl_headers *get, *post; /* counted, with credentials in them; NULL while there are none */
-  struct akl_headers *bare;  /* counted: of a POST without credentials (getToken) */
-  const char *exchange_path; /* static: where a token is fetched */
-  char *exchange;            /* owned: body of that request; holds the secret */
+  struct akl_headers *bare;       /* counted: of a POST without credentials (getToken) */
+  const char *exchange_path;      /* static: where a token is fetched */
+  char *exchange;                 /* owned: body of that request; holds the secret */
   size_t exchange_size;
   struct akl_call *fetching; /* owned: the getToken call under way, or NULL */
   struct akl_link waiting;   /* calls that wait for its token */
   unsigned tokens;           /* how many were fetched: tells a new one from a refused one */
   struct akl_budget budget;
   struct akl_pace pace;
-  uint64_t seed;             /* of the dice */
+  uint64_t seed; /* of the dice */
 };
 
 /* A client of the service at 'base_url' (copied; already checked, described by 'url'). One
@@ -52,7 +52,8 @@ void akl_client_unref(struct akl_client *c);
 
 /* Use these credentials from now on. 'value' (copied) is the key or the token, or for a pair the
 ** body of the getToken request. False when memory runs out: the old ones stay. */
-bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value, size_t size);
+bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
+                            size_t size);
 
 /* A token came for the pair. */
 bool akl_client_token(struct akl_client *c, const char *token);

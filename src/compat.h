@@ -7,7 +7,6 @@
 
 #include <lauxlib.h>
 #include <lua.h>
-#include <stdbool.h>
 
 /* [-0, +1, m] A new userdata with room for one value of ours beside it. */
 static inline void *akl_lua_newuserdata(lua_State *L, size_t size) {
@@ -29,35 +28,16 @@ static inline void akl_lua_setvalue(lua_State *L, int index) {
 #endif
 }
 
-/* [-0, +(0|1), -] Push the table kept beside the userdata at 'index', or push nothing and say false
-** when there is none. In 5.1 every userdata starts with the environment of the function that made
-** it, which is the globals or the loader's; a table of ours is told apart by being marked. */
-static inline bool akl_lua_getvalue(lua_State *L, int index) {
+/* [-0, +1, -] Push the table kept beside the userdata at 'index'. Only to be asked when one was set:
+** in 5.1 every userdata starts with the environment of the function that made it. */
+static inline void akl_lua_getvalue(lua_State *L, int index) {
 #if LUA_VERSION_NUM >= 504
   (void)lua_getiuservalue(L, index, 1);
 #elif LUA_VERSION_NUM >= 502
   lua_getuservalue(L, index);
 #else
   lua_getfenv(L, index);
-  lua_rawgeti(L, -1, 0);
-  bool ours = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  if (!ours) {
-    lua_pop(L, 1);
-    return false;
-  }
 #endif
-  if (lua_istable(L, -1))
-    return true;
-  lua_pop(L, 1);
-  return false;
-}
-
-/* [-0, +1, m] A new table fit for akl_lua_setvalue: its field 0 marks it as ours. */
-static inline void akl_lua_newvalue(lua_State *L) {
-  lua_newtable(L);
-  lua_pushboolean(L, 1);
-  lua_rawseti(L, -2, 0);
 }
 
 /* [-0, +0, e] Register functions in the table on top of the stack. */

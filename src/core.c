@@ -44,23 +44,28 @@ static struct akl_engine_box *check_box(lua_State *L) {
   return luaL_checkudata(L, 1, ENGINE);
 }
 
-static struct akl_engine *check_engine(lua_State *L) {
+static struct akl_engine *check_open(lua_State *L) {
   struct akl_engine_box *box = check_box(L);
   if (box->engine == NULL)
     luaL_error(L, "attempt to use a closed engine");
-  if (akl_engine_foreign(box->engine))
+  return box->engine;
+}
+
+static struct akl_engine *check_engine(lua_State *L) {
+  struct akl_engine *e = check_open(L);
+  if (akl_engine_foreign(e))
     luaL_error(L, "attempt to use an engine of another process: this one was forked from it and "
                   "has to ask for an engine of its own");
-  return box->engine;
+  return e;
 }
 
 /* [-0, +1, m] Push a new engine. Born closed, so that an error on the way leaks nothing. */
 static struct akl_engine_box *new_engine(lua_State *L) {
   struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
-  *box = (struct akl_engine_box){0};
+  *box = (struct akl_engine_box){.born = akl_now()};
   luaL_getmetatable(L, ENGINE);
   lua_setmetatable(L, -2);
-  akl_lua_newvalue(L);
+  lua_newtable(L);
   lua_newtable(L);
   lua_pushliteral(L, "v");
   lua_setfield(L, -2, "__mode");
@@ -73,7 +78,7 @@ static struct akl_engine_box *new_engine(lua_State *L) {
 }
 
 struct akl_engine_box *akl_core_engine(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, ENGINE ".instance");
+  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
   struct akl_engine_box *box = lua_touserdata(L, -1);
   if (box != NULL && box->engine != NULL) {
     if (!akl_engine_foreign(box->engine))
@@ -83,7 +88,7 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   lua_pop(L, 1);
   box = new_engine(L);
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, ENGINE ".instance");
+  lua_setfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
   return box;
 }
 
@@ -110,13 +115,16 @@ static int engine_step(lua_State *L) {
 
 /* engine:ready(): the next op with news, or nil. */
 static int engine_ready(lua_State *L) {
-  struct akl_engine *e = check_engine(L);
+  struct akl_engine *e = check_open(L);
   struct akl_call *c;
   lua_settop(L, 1);
   while ((c = akl_calls_news(e)) != NULL) {
     akl_core_push_op(L, 1, c);
-    if (!lua_isnil(L, -1))
+    if (!lua_isnil(L, -1)) {
+      if (c->state == AKL_OVER)
+        akl_core_release(L, 1, lua_touserdata(L, -1));
       return 1;
+    }
     lua_settop(L, 1);
   }
   lua_pushnil(L);
@@ -195,8 +203,9 @@ static int core_now(lua_State *L) {
 }
 
 static const luaL_Reg engine_methods[] = {
-    {"step", engine_step},       {"ready", engine_ready},     {"pollfd", engine_pollfd},
-    {"events", engine_events},   {"timeout", engine_timeout}, {"stats", engine_stats},
+    {"step", engine_step},       {"ready", engine_ready},
+    {"pollfd", engine_pollfd},   {"events", engine_events},
+    {"timeout", engine_timeout}, {"stats", engine_stats},
     {"close", engine_close},     {NULL, NULL},
 };
 

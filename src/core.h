@@ -14,32 +14,43 @@
 #include "errors.h"
 
 /* The engine as Lua holds it. Born closed. Beside it (as its value) lies the table of its ops, with
-** weak values, by slot. */
+** weak values: an op by its slot, and in a free slot the number of the next free one. */
 struct akl_engine_box {
   struct akl_engine *engine; /* owned; NULL when closed */
-  int last_slot;
-  struct akl_reading { /* the answer that is being read */
+  akl_usec born;             /* tells it from one that came before it */
+  int slots, free_slot;      /* how many there are; the first free one, 0 if none */
+  struct akl_reading {       /* the answer that is being read */
     struct akl_call *call;
     struct akl_transfer *transfer;
     struct akl_answer answer;
   } reading;
 };
 
-/* An op as Lua holds it: the call itself. Beside it, once there is any, lies a table of what it has
-** to tell: jobs in the order in which they came, and `result`. */
+/* An op as Lua holds it: the call itself. Beside it, once `filled`, lies what it has to tell: the
+** result's table, or for a poll a list of jobs in the order in which they came. */
 struct akl_op {
   struct akl_call call;
-  int taken; /* how many of the jobs the program has been given */
-  int jobs;  /* how many came */
+  akl_usec engine; /* when the engine was born whose slot it has */
+  int slot;        /* 0 when it gave it back */
+  int taken;       /* a poll: how many of the jobs the program has been given */
+  int jobs;        /* a poll: how many came */
+  bool filled;
 };
+
+/* Where the registry keeps the state's engine. */
+#define AKL_ENGINE_INSTANCE "akool.lipsync.engine.instance"
 
 /* [-0, +1, e] Push the state's engine, made on first use and anew after it was closed, and return
 ** its box. In a forked child the parent's is left alone and a new one is made. */
 struct akl_engine_box *akl_core_engine(lua_State *L);
 
-/* [-0, +1, m] Push the op whose call this is, or nil when the program has dropped it. The engine's
+/* [-0, +1, -] Push the op whose call this is, or nil when the program has dropped it. The engine's
 ** box is at 'engine'. */
 void akl_core_push_op(lua_State *L, int engine, const struct akl_call *c);
+
+/* [-0, +0, -] The op will have no more news: it gives its slot back to the engine whose box (or nil)
+** is at 'engine'. */
+void akl_core_release(lua_State *L, int engine, struct akl_op *op);
 
 /* [-0, +0, -] A transfer has ended: find out what that means. The engine's box is at 'engine', the
 ** function akl_core_read just above it. Never raises: the transfer would be lost. */

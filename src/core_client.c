@@ -189,9 +189,12 @@ const luaL_Reg akl_core_client_functions[] = {
 };
 
 static const luaL_Reg client_methods[] = {
-    {"credentials", client_credentials}, {"create", akl_core_create},
-    {"info", akl_core_info},             {"poll", akl_core_poll},
-    {"credits", akl_core_credits},       {"download", akl_core_download},
+    {"credentials", client_credentials},
+    {"create", akl_core_create},
+    {"info", akl_core_info},
+    {"poll", akl_core_poll},
+    {"credits", akl_core_credits},
+    {"download", akl_core_download},
     {NULL, NULL},
 };
 

@@ -32,23 +32,40 @@ static struct akl_op *new_op(lua_State *L) {
 /* [-0, +0, m] Let the engine whose box is at 'engine' find the op on top by a number. */
 static void anchor(lua_State *L, int engine, struct akl_op *op) {
   struct akl_engine_box *box = lua_touserdata(L, engine);
-  bool taken = true;
-  (void)akl_lua_getvalue(L, engine);
-  while (taken) {
-    box->last_slot = box->last_slot == INT_MAX ? 1 : box->last_slot + 1;
-    lua_rawgeti(L, -1, box->last_slot);
-    taken = !lua_isnil(L, -1);
+  int slot = box->free_slot;
+  akl_lua_getvalue(L, engine);
+  if (slot != 0) {
+    lua_rawgeti(L, -1, slot);
+    box->free_slot = (int)lua_tointeger(L, -1);
     lua_pop(L, 1);
+  } else {
+    slot = box->slots + 1;
   }
-  op->call.slot = (unsigned)box->last_slot;
   lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, box->last_slot);
+  lua_rawseti(L, -2, slot);
   lua_pop(L, 1);
+  if (slot > box->slots)
+    box->slots = slot;
+  op->engine = box->born;
+  op->slot = slot;
+  op->call.slot = (unsigned)slot;
+}
+
+void akl_core_release(lua_State *L, int engine, struct akl_op *op) {
+  struct akl_engine_box *box = lua_touserdata(L, engine);
+  if (op->slot == 0 || box == NULL || op->engine != box->born)
+    return; /* given back already, or the engine is another one by now */
+  akl_lua_getvalue(L, engine);
+  lua_pushinteger(L, box->free_slot);
+  lua_rawseti(L, -2, op->slot);
+  lua_pop(L, 1);
+  box->free_slot = op->slot;
+  op->slot = 0;
 }
 
 /* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */
-static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts,
-                 akl_usec wait, bool wants_progress) {
+static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts, akl_usec wait,
+                 bool wants_progress) {
   struct akl_engine_box *box = lua_touserdata(L, -2);
   struct akl_op *op = lua_touserdata(L, -1);
   parts->engine = box->engine;
@@ -258,7 +275,7 @@ static int core_sleep(lua_State *L) {
 ** {====== Answers ====== */
 
 void akl_core_push_op(lua_State *L, int engine, const struct akl_call *c) {
-  (void)akl_lua_getvalue(L, engine);
+  akl_lua_getvalue(L, engine);
   lua_rawgeti(L, -1, (int)c->slot);
   lua_remove(L, -2);
 }
@@ -267,15 +284,22 @@ int akl_core_read(lua_State *L) {
   struct akl_engine_box *box = lua_touserdata(L, 1);
   struct akl_reading *r = &box->reading;
   struct akl_op *op = lua_touserdata(L, 2); /* NULL for the call that fetches a token */
-  if (op != NULL && !akl_lua_getvalue(L, 2)) {
-    akl_lua_newvalue(L);
-    lua_pushvalue(L, -1);
-    akl_lua_setvalue(L, 2);
-  }
   akl_protocol_read(L, r->call, r->transfer, &r->answer);
   if (op == NULL || lua_isnil(L, -1))
     return 0;
-  lua_rawseti(L, 3, op->jobs + 1); /* told or not is decided next */
+  if (r->call->kind != AKL_POLL) {
+    akl_lua_setvalue(L, 2);
+    op->filled = true;
+    return 0;
+  }
+  if (!op->filled) {
+    lua_newtable(L);
+    akl_lua_setvalue(L, 2);
+    op->filled = true;
+  }
+  akl_lua_getvalue(L, 2);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, op->jobs + 1); /* told or not is decided next */
   return 0;
 }
 
@@ -307,7 +331,7 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
                     "While reading the service's answer, memory ran out.");
       r->answer.error.http_status = t->status;
     }
-    if (akl_call_answered(c, t, &r->answer) && op != NULL)
+    if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL)
       op->jobs++;
     akl_error_clear(&r->answer.error);
     free(r->answer.token);
@@ -338,12 +362,30 @@ static void push_file(lua_State *L, const struct akl_file *f) {
   lua_setfield(L, -2, "sha256");
 }
 
-/* [-0, +1, m] Push the job or number that came as number 'n', or nil. */
-static void push_job(lua_State *L, int n) {
-  if (akl_lua_getvalue(L, 1))
-    lua_rawgeti(L, -1, n);
-  else
+/* [-0, +1, m] Push the result, or nil. For a poll that is the last job that came. */
+static void push_result(lua_State *L, const struct akl_op *op) {
+  if (!op->filled) {
     lua_pushnil(L);
+    return;
+  }
+  akl_lua_getvalue(L, 1);
+  if (op->call.kind == AKL_POLL) {
+    lua_rawgeti(L, -1, op->jobs);
+    lua_remove(L, -2);
+  }
+}
+
+/* [-0, +2, m] The next job that a poll has to tell of. */
+static int tell_status(lua_State *L, struct akl_op *op) {
+  lua_pushliteral(L, "status");
+  akl_lua_getvalue(L, 1);
+  if (op->taken > 0) { /* the one before will not be asked for again */
+    lua_pushnil(L);
+    lua_rawseti(L, -2, op->taken);
+  }
+  lua_rawgeti(L, -1, ++op->taken);
+  lua_remove(L, -2);
+  return 2;
 }
 
 static int tell_progress(lua_State *L, struct akl_call *c) {
@@ -369,7 +411,7 @@ static int tell_end(lua_State *L, struct akl_op *op) {
   else if (c->kind == AKL_SLEEP)
     lua_pushboolean(L, 1);
   else
-    push_job(L, op->jobs);
+    push_result(L, op);
   return 2;
 }
 
@@ -386,18 +428,8 @@ static int op_next(lua_State *L) {
     free(akl_call_event(c));
     return 2;
   }
-  if (c->kind == AKL_POLL && op->taken < op->jobs) {
-    lua_pushliteral(L, "status");
-    push_job(L, ++op->taken);
-    if (op->taken > 1 && akl_lua_getvalue(L, 1)) { /* the one before will not be asked for again */
-      lua_pushnil(L);
-      lua_rawseti(L, -2, op->taken - 1);
-      lua_pop(L, 1);
-    }
-    lua_insert(L, 3);
-    lua_settop(L, 3);
-    return 2;
-  }
+  if (op->taken < op->jobs)
+    return tell_status(L, op);
   if (c->has_progress && c->file != NULL && c->file->path != NULL)
     return tell_progress(L, c);
   if (c->state == AKL_OVER)
@@ -422,7 +454,10 @@ static int op_over(lua_State *L) {
 }
 
 static int op_gc(lua_State *L) {
-  akl_call_free(&check_op(L)->call);
+  struct akl_op *op = check_op(L);
+  akl_call_free(&op->call);
+  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
+  akl_core_release(L, lua_gettop(L), op);
   return 0;
 }
 

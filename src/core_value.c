@@ -229,8 +229,9 @@ void akl_core_push_event(lua_State *L, const struct akl_event *event, const char
 /* ============================================================ } */
 
 const luaL_Reg akl_core_value_functions[] = {
-    {"error", core_error},   {"explain", core_explain}, {"codes", core_codes},
-    {"causes", core_causes}, {NULL, NULL},
+    {"error", core_error}, {"explain", core_explain},
+    {"codes", core_codes}, {"causes", core_causes},
+    {NULL, NULL},
 };
 
 static const luaL_Reg error_meta[] = {

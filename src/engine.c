@@ -5,10 +5,10 @@
 #include <unistd.h> /* getpid */
 
 enum {
-  IDLE_MAX = 64,        /* easy handles kept for reuse */
+  IDLE_MAX = 64,          /* easy handles kept for reuse */
   CONNECTIONS_KEPT = 256, /* idle connections kept open */
-  STREAMS_MAX = 100,    /* exchanges at once on one HTTP/2 connection; every server allows these */
-  BATCH = 128,          /* sockets looked at in one turn */
+  STREAMS_MAX = 100, /* exchanges at once on one HTTP/2 connection; every server allows these */
+  BATCH = 128,       /* sockets looked at in one turn */
 };
 
 /* {====== Callbacks of libcurl: they note, they do not act ====== */

@@ -23,22 +23,22 @@ enum { AKL_LANES = 64 };
 struct akl_lane {
   struct akl_link queue; /* of transfers that wait for a place */
   unsigned running;
-  bool multiplexed;      /* the host speaks HTTP/2 */
+  bool multiplexed; /* the host speaks HTTP/2 */
 };
 
 struct akl_engine {
-  CURLM *multi;          /* owned */
+  CURLM *multi; /* owned */
   struct akl_poller poller;
   struct akl_timers timers;
-  akl_usec now;          /* the clock, read once a turn */
-  akl_usec curl_at;      /* when libcurl wants to be called; AKL_NEVER if it does not */
+  akl_usec now;     /* the clock, read once a turn */
+  akl_usec curl_at; /* when libcurl wants to be called; AKL_NEVER if it does not */
   struct akl_lane lanes[AKL_LANES];
   struct akl_link idle, running, ended; /* transfers */
-  struct akl_link calls; /* every call that is not over; the call room's */
-  struct akl_link news;  /* calls whose program should look at them; the call room's */
+  struct akl_link calls;                /* every call that is not over; the call room's */
+  struct akl_link news; /* calls whose program should look at them; the call room's */
   unsigned idle_count, handles;
-  pid_t pid;             /* the process that made it; another one must not touch it */
-  bool watched;          /* a host's loop waits for the descriptor */
+  pid_t pid;    /* the process that made it; another one must not touch it */
+  bool watched; /* a host's loop waits for the descriptor */
 };
 
 /* A new engine, or NULL when the system or memory refuses. */

@@ -31,14 +31,14 @@ struct akl_entry {
 /* An error. Zeroed memory is "no error". */
 struct akl_error {
   enum akl_kind kind;
-  int code;            /* Akool's code, 0 if none */
-  int http_status;     /* 0 if no answer came */
-  bool retryable;      /* the same request may succeed later unchanged */
-  bool maybe_created;  /* a create whose answer was lost */
-  double retry_after;  /* seconds the service asked to wait; 0 if it did not say */
-  const char *name;    /* static */
-  char *message;       /* owned; NULL when memory ran out, then the advice in the table stands in */
-  const char *advice;  /* static */
+  int code;           /* Akool's code, 0 if none */
+  int http_status;    /* 0 if no answer came */
+  bool retryable;     /* the same request may succeed later unchanged */
+  bool maybe_created; /* a create whose answer was lost */
+  double retry_after; /* seconds the service asked to wait; 0 if it did not say */
+  const char *name;   /* static */
+  char *message;      /* owned; NULL when memory ran out, then the advice in the table stands in */
+  const char *advice; /* static */
   char *server_message; /* owned, may be NULL: the service's own words */
 };
 

@@ -4,10 +4,10 @@
 /* {====== The retry budget ====== */
 
 enum { /* botocore, retries/quota.py */
-  BUDGET = 500,
-  RETRY_COST = 5,
-  TIMEOUT_COST = 10,
-  SUCCESS_GAIN = 1,
+       BUDGET = 500,
+       RETRY_COST = 5,
+       TIMEOUT_COST = 10,
+       SUCCESS_GAIN = 1,
 };
 
 bool akl_budget_take(struct akl_budget *b, const struct akl_error *error) {
@@ -51,8 +51,8 @@ void akl_pace_success(struct akl_pace *p) {
 #define FIRST_RETRY 0.5  /* s; stripe-node */
 #define LONGEST_RETRY 20 /* s; AWS SDKs, standard mode */
 
-bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries, double dice,
-                    akl_usec *wait) {
+bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries,
+                    double dice, akl_usec *wait) {
   if (!error->retryable || error->maybe_created || retry >= max_retries ||
       error->retry_after > LONGEST_PAUSE)
     return false;

@@ -40,8 +40,8 @@ void akl_pace_success(struct akl_pace *p);
 ** with full jitter, or what the service asked for. False when the request may not be repeated:
 ** because of its outcome, because the number of retries is used up, or because the service asks
 ** for a longer wait than anybody would want to sit through (then the caller decides). */
-bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries, double dice,
-                    akl_usec *wait);
+bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries,
+                    double dice, akl_usec *wait);
 
 /* The wait before poll number 'n' (from 0) of a job. */
 akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, unsigned n,

@@ -20,11 +20,11 @@ enum { AKL_READ = 1, AKL_WRITE = 2, AKL_ERROR = 4 };
 struct akl_slot; /* what we know of one descriptor */
 
 struct akl_poller {
-  int set, timer, wake;    /* epoll, timerfd, eventfd; -1 when closed */
-  akl_usec armed;          /* when the timerfd will fire; AKL_NEVER if it will not */
-  bool awake;              /* the eventfd is already set */
-  struct akl_slot *slots;  /* owned, indexed by descriptor */
-  int *dirty;              /* owned: descriptors whose wish differs from what the set knows */
+  int set, timer, wake;   /* epoll, timerfd, eventfd; -1 when closed */
+  akl_usec armed;         /* when the timerfd will fire; AKL_NEVER if it will not */
+  bool awake;             /* the eventfd is already set */
+  struct akl_slot *slots; /* owned, indexed by descriptor */
+  int *dirty;             /* owned: descriptors whose wish differs from what the set knows */
   size_t count, dirty_count;
 };
 

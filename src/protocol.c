@@ -170,7 +170,7 @@ static bool to_code(lua_State *L, int index, int *out) {
   const char *s = lua_tolstring(L, index, &size);
   if (size == 0 || size > 8 || strspn(s, "0123456789") != size)
     return false;
-  *out = atoi(s);
+  *out = (int)strtol(s, NULL, 10);
   return true;
 }
 
@@ -310,7 +310,7 @@ static void read_job(lua_State *L, const struct akl_call *c, int data, struct ak
     lua_pushnil(L);
     return;
   }
-  lua_newtable(L);
+  lua_createtable(L, 0, 8);
   if (!lua_istable(L, data))
     wrong(L, a, "data", "an object", data);
   else if (a->id[0] == '\0') {
@@ -342,18 +342,20 @@ static void read_job(lua_State *L, const struct akl_call *c, int data, struct ak
   }
 }
 
-/* [-0, +1, -] Push the balance, or nil. */
+/* [-0, +1, m] Push { credits = the balance }, or nil. */
 static void read_credits(lua_State *L, int data, struct akl_answer *a) {
   if (!lua_istable(L, data)) {
     wrong(L, a, "data", "an object", data);
     lua_pushnil(L);
     return;
   }
+  lua_createtable(L, 0, 1);
   lua_getfield(L, data, "credit");
   if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1)))
     wrong(L, a, "data.credit", "a number", -1);
   akl_lua_pushwhole(L, lua_tonumber(L, -1));
-  lua_remove(L, -2);
+  lua_setfield(L, -3, "credits");
+  lua_pop(L, 1);
 }
 
 static void read_token(lua_State *L, int doc, struct akl_answer *a) {

@@ -33,8 +33,8 @@ void akl_protocol_create_body(lua_State *L, const char *video, const char *audio
 /* [-0, +1, m] Push the JSON body of a getToken request. */
 void akl_protocol_token_body(lua_State *L, const char *id, const char *secret);
 
-/* [-0, +1, m] Read the answer to a call into 'answer' and push what it carries: a job, a number of
-** credits, or nil. Whatever the answer looks like, this does not raise except for memory. */
+/* [-0, +1, m] Read the answer to a call into 'answer' and push what it carries: a job's table, one
+** with `credits`, or nil. Whatever the answer looks like, this does not raise except for memory. */
 void akl_protocol_read(lua_State *L, const struct akl_call *c, const struct akl_transfer *t,
                        struct akl_answer *answer);
 

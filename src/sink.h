@@ -32,27 +32,27 @@ void akl_memory_free(struct akl_memory *m);
 
 /* A file on its way. Lives through all attempts of one download. */
 struct akl_file {
-  char *path;     /* owned: the final name */
-  char *part;     /* owned: where it grows */
-  char *note;     /* owned: where the part's ETag stands */
-  int fd;         /* of the part, locked; -1 when closed */
-  bool overwrite; /* the final name may exist */
-  int64_t size;   /* bytes in the part */
-  int64_t total;  /* announced; -1 while unknown */
-  int64_t most;   /* more than that is refused */
-  char etag[AKL_ETAG_MAX];    /* strong ETag of what is in the part; "" if none */
-  struct akl_sha256 *digest;  /* of what is in the part */
+  char *path;                      /* owned: the final name */
+  char *part;                      /* owned: where it grows */
+  char *note;                      /* owned: where the part's ETag stands */
+  int fd;                          /* of the part, locked; -1 when closed */
+  bool overwrite;                  /* the final name may exist */
+  int64_t size;                    /* bytes in the part */
+  int64_t total;                   /* announced; -1 while unknown */
+  int64_t most;                    /* more than that is refused */
+  char etag[AKL_ETAG_MAX];         /* strong ETag of what is in the part; "" if none */
+  struct akl_sha256 *digest;       /* of what is in the part */
   char sha256[AKL_SHA256_HEX + 1]; /* once finished */
-  struct akl_error error;     /* what went wrong while writing, until the attempt is over */
+  struct akl_error error;          /* what went wrong while writing, until the attempt is over */
 };
 
 /* What the server says about the body that it is about to send. */
 struct akl_announcement {
-  int status;             /* 200 or 206 */
-  int64_t length;         /* Content-Length, -1 if not given */
-  int64_t first, total;   /* of Content-Range, -1 if not given or not understood */
-  const char *etag;       /* "" if none */
-  const char *type;       /* Content-Type, "" if none */
+  int status;           /* 200 or 206 */
+  int64_t length;       /* Content-Length, -1 if not given */
+  int64_t first, total; /* of Content-Range, -1 if not given or not understood */
+  const char *etag;     /* "" if none */
+  const char *type;     /* Content-Type, "" if none */
 };
 
 /* Open the part of 'path' (copied), or find out why that cannot be: then 'error' says so, nothing

@@ -203,8 +203,8 @@ bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a) {
   }
   if (f->total > f->most) {
     akl_error_set(&f->error, AKL_CAUSE_TOO_LARGE,
-                  "The result is %lld bytes long, more than the %lld allowed.",
-                  (long long)f->total, (long long)f->most);
+                  "The result is %lld bytes long, more than the %lld allowed.", (long long)f->total,
+                  (long long)f->most);
     return false;
   }
   if (is_strong(a->etag) && strcmp(a->etag, f->etag) != 0) {
@@ -218,8 +218,8 @@ bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a) {
 
 bool akl_file_write(struct akl_file *f, const char *bytes, size_t size) {
   if ((int64_t)size > f->most - f->size) {
-    akl_error_set(&f->error, AKL_CAUSE_TOO_LARGE, "The result is longer than the %lld bytes allowed.",
-                  (long long)f->most);
+    akl_error_set(&f->error, AKL_CAUSE_TOO_LARGE,
+                  "The result is longer than the %lld bytes allowed.", (long long)f->most);
     return false;
   }
   if (!akl_sha256_update(f->digest, bytes, size))

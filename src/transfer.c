@@ -147,20 +147,22 @@ static void parse_content_range(struct akl_transfer *t, const char *text) {
 }
 
 static void note_header(struct akl_transfer *t, const char *line, size_t size) {
-  char text[AKL_ETAG_MAX];
+  char text[AKL_ETAG_MAX] = "";
   size_t length;
   const char *value;
-  if ((value = value_of(line, size, "content-length:", &length)) != NULL ||
-      (value = value_of(line, size, "transfer-encoding:", &length)) != NULL)
+  if (value_of(line, size, "content-length:", &length) != NULL ||
+      value_of(line, size, "transfer-encoding:", &length) != NULL) {
     t->framed = true;
-  else if ((value = value_of(line, size, "retry-after:", &length)) != NULL &&
-           copy_value(text, sizeof text, value, length))
-    t->retry_after = parse_retry_after(text);
-  else if ((value = value_of(line, size, "etag:", &length)) != NULL)
-    (void)(copy_value(t->etag, sizeof t->etag, value, length) || (t->etag[0] = '\0'));
-  else if ((value = value_of(line, size, "content-range:", &length)) != NULL &&
-           copy_value(text, sizeof text, value, length))
-    parse_content_range(t, text);
+  } else if ((value = value_of(line, size, "retry-after:", &length)) != NULL) {
+    if (copy_value(text, sizeof text, value, length))
+      t->retry_after = parse_retry_after(text);
+  } else if ((value = value_of(line, size, "etag:", &length)) != NULL) {
+    if (!copy_value(t->etag, sizeof t->etag, value, length))
+      t->etag[0] = '\0';
+  } else if ((value = value_of(line, size, "content-range:", &length)) != NULL) {
+    if (copy_value(text, sizeof text, value, length))
+      parse_content_range(t, text);
+  }
 }
 
 static void start_of_answer(struct akl_transfer *t) {
@@ -324,10 +326,9 @@ static bool set_safety(struct akl_transfer *t, const struct akl_request *r) {
 static bool set_callbacks(struct akl_transfer *t) {
   return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_ERRORBUFFER, t->words) &&
          SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) &&
-         SET(CURLOPT_CLOSESOCKETFUNCTION, on_close) &&
-         SET(CURLOPT_CLOSESOCKETDATA, t->poller) && SET(CURLOPT_HEADERFUNCTION, on_header) &&
-         SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_write) &&
-         SET(CURLOPT_WRITEDATA, t);
+         SET(CURLOPT_CLOSESOCKETFUNCTION, on_close) && SET(CURLOPT_CLOSESOCKETDATA, t->poller) &&
+         SET(CURLOPT_HEADERFUNCTION, on_header) && SET(CURLOPT_HEADERDATA, t) &&
+         SET(CURLOPT_WRITEFUNCTION, on_write) && SET(CURLOPT_WRITEDATA, t);
 }
 
 static bool set_exchange(struct akl_transfer *t, const struct akl_request *r) {

@@ -39,12 +39,12 @@ struct akl_request {
   struct akl_headers *headers; /* NULL: none of ours */
   const char *body;            /* NULL: a GET */
   size_t body_size;
-  bool once;                   /* must not be sent twice by anyone: a paid POST */
-  bool loopback;               /* the host is this machine: never through a proxy */
-  bool plain;                  /* plain http is allowed */
-  bool guard;                  /* refuse addresses of this machine and of private networks */
-  struct akl_file *file;       /* a download into this file; NULL: an answer into memory */
-  akl_usec limit;              /* for the whole exchange; AKL_NEVER for none */
+  bool once;             /* must not be sent twice by anyone: a paid POST */
+  bool loopback;         /* the host is this machine: never through a proxy */
+  bool plain;            /* plain http is allowed */
+  bool guard;            /* refuse addresses of this machine and of private networks */
+  struct akl_file *file; /* a download into this file; NULL: an answer into memory */
+  akl_usec limit;        /* for the whole exchange; AKL_NEVER for none */
 };
 
 struct akl_transfer {
@@ -52,16 +52,16 @@ struct akl_transfer {
   struct akl_timer timer;    /* the engine's: enforces limit and stall */
   struct akl_poller *poller; /* borrowed from the engine, as is the clock */
   const akl_usec *clock;
-  CURL *easy;                /* owned */
-  void *owner;               /* whoever is told when it ends; NULL: nobody */
+  CURL *easy;                              /* owned */
+  void *owner;                             /* whoever is told when it ends; NULL: nobody */
   void (*progress)(struct akl_transfer *); /* called when bytes for a file came; may be NULL */
-  unsigned lane;             /* the engine's: which queue */
+  unsigned lane;                           /* the engine's: which queue */
 
   struct akl_settings *settings; /* counted: what the handle was prepared for */
   struct akl_headers *headers;   /* counted */
   bool plain_get;                /* the handle is set up for an API GET and only the URL changes */
   const char *body;
-  size_t body_size, body_taken;  /* taken: handed to libcurl, so it may have left */
+  size_t body_size, body_taken; /* taken: handed to libcurl, so it may have left */
   bool once, guard;
   struct akl_file *file;
   akl_usec limit, started, heard; /* heard: when the last byte came */
@@ -69,13 +69,13 @@ struct akl_transfer {
   struct akl_memory answer;
   size_t header_bytes;
   bool headers_ended, framed, refused_address, timed_out, stalled, flooded;
-  bool opened;                   /* a socket was made */
-  double retry_after;            /* seconds; negative if not said */
+  bool opened;        /* a socket was made */
+  double retry_after; /* seconds; negative if not said */
   char etag[AKL_ETAG_MAX];
   int64_t range_first, range_total;
-  CURLcode result;               /* once ended */
-  int status;                    /* once ended: HTTP status, 0 if no answer came */
-  char words[CURL_ERROR_SIZE];   /* libcurl's own description of a failure */
+  CURLcode result;             /* once ended */
+  int status;                  /* once ended: HTTP status, 0 if no answer came */
+  char words[CURL_ERROR_SIZE]; /* libcurl's own description of a failure */
 };
 
 /* A new transfer with an easy handle, or NULL when memory runs out. */

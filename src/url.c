@@ -12,8 +12,8 @@ static enum akl_reach reach_of_ipv4(uint32_t a) {
   if (a >> 24 == 127)
     return AKL_LOOPBACK;
   if (a >> 24 == 0 || a >> 24 == 10 || a >> 20 == 0xAC1 || a >> 16 == 0xC0A8 /* RFC 1918 */
-      || a >> 22 == 0x191 /* 100.64/10, RFC 6598 */ || a >> 16 == 0xA9FE /* link-local */
-      || a >> 8 == 0xC00000 /* 192.0.0/24 */ || a >> 17 == 0x6309 /* 198.18/15 */
+      || a >> 22 == 0x191 /* 100.64/10, RFC 6598 */ || a >> 16 == 0xA9FE     /* link-local */
+      || a >> 8 == 0xC00000 /* 192.0.0/24 */ || a >> 17 == 0x6309            /* 198.18/15 */
       || a >> 28 >= 14 /* multicast and reserved */)
     return AKL_PRIVATE;
   return AKL_PUBLIC;

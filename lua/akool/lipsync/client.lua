@@ -23,6 +23,7 @@ local options = require "akool.lipsync.options"
 ---@field package core userdata
 ---@field package merged table      # all options, without credentials
 ---@field package settings userdata # the same, for the core
+---@field package jobs table        # the metatable of its jobs
 ---@field package renew (fun(): true?, akool.lipsync.Error?)? # asks credential functions again
 local Client = {}
 Client.__index = Client
@@ -117,7 +118,7 @@ local function await(self, op, opts, wanted)
     elseif kind == "progress" then
       if on_progress then on_progress(value, extra) end
     elseif kind == "failed" then
-      if value.job then job.adopt(value.job, self) end
+      if value.job then setmetatable(value.job, self.jobs) end
       return kind, value
     elseif kind == "done" or kind == wanted then
       return kind, value
@@ -153,15 +154,15 @@ local function with_credentials(self, run)
   return value, err
 end
 
---- One op of the core's, from start to result.
-local function call(self, name, opts, ...)
-  local settings, arguments = settings_for(self, opts), { n = select("#", ...), ... }
-  return with_credentials(self, function()
-    local op, err = self.core[name](self.core, settings, arguments[1], arguments[2], arguments[3],
-      arguments[4])
+--- An info or credits op, from start to result.
+local function call(self, name, opts, id)
+  local raw, settings = self.core, settings_for(self, opts)
+  local function run()
+    local op, err = raw[name](raw, settings, id)
     if not op then return nil, err end
     return result(self, op, opts)
-  end)
+  end
+  return with_credentials(self, run)
 end
 
 --- A create must not lose its job to a callback that raises: the callback's error waits until the
@@ -221,7 +222,7 @@ local function create(self, params, opts)
   end)
   raise(made)
   if not made then return nil, err end
-  return job.adopt(made, self)
+  return setmetatable(made, self.jobs)
 end
 
 --- Start a job: one POST, which costs credits. Never sent twice unless the service certainly did
@@ -246,7 +247,7 @@ function Client:info(given, opts)
   options.check(opts, "call", 2)
   local found, err = call(self, "info", opts, job.id_of(given, "info", 2))
   if not found then return nil, err end
-  return job.adopt(found, self)
+  return setmetatable(found, self.jobs)
 end
 
 --- The rounds of `poll`, without checks.
@@ -282,7 +283,7 @@ local function rounds(self, given, id, opts)
       if last and err.job then err.job = last end
       return "error", err
     end
-    last = job.adopt(found, self)
+    last = setmetatable(found, self.jobs)
     over = found.status == "completed" or found.status == "failed"
     return found.status, found
   end
@@ -398,7 +399,8 @@ end
 ---@return akool.lipsync.Error?
 function Client:credits(opts)
   options.check(opts, "call", 2)
-  return call(self, "credits", opts)
+  local balance, err = call(self, "credits", opts)
+  return balance and balance.credits, err
 end
 
 -- Birth ----------------------------------------------------------------------------------------
@@ -420,7 +422,7 @@ function client.new(given, level)
   local fine
   fine, err = set_credentials(self, given)
   if not fine then return nil, err end
-  self.settings = options.settings(merged)
+  self.settings, self.jobs = options.settings(merged), job.class(self)
   return self
 end
 

@@ -1,6 +1,6 @@
 -- job: what a program holds of a job. A plain table of data whose methods come from its metatable,
--- so that it prints, serialises and compares like data. Which client it belongs to is remembered
--- beside it, not in it.
+-- so that it prints, serialises and compares like data. Which client it belongs to is known to the
+-- metatable, not to the job.
 
 local job = {}
 
@@ -15,23 +15,15 @@ local job = {}
 ---@field data table          # everything the service said; null fields are absent
 local Job = {}
 
-local owners = setmetatable({}, { __mode = "k" })
+local function show(self)
+  return ("akool.lipsync.job %s (%s)"):format(tostring(self.id), self.status or "not asked yet")
+end
 
-local metatable = {
-  __index = Job,
-  __name = "akool.lipsync.job",
-  __tostring = function(self)
-    return ("akool.lipsync.job %s (%s)"):format(tostring(self.id), self.status or "not asked yet")
-  end,
-}
-
---- Make a table that came from the core a job of this client.
----@param data table
+--- The metatable of a client's jobs: it carries the client, so that a job itself is only data.
 ---@param client akool.lipsync.Client
----@return akool.lipsync.Job
-function job.adopt(data, client)
-  owners[data] = client
-  return setmetatable(data, metatable)
+---@return table
+function job.class(client)
+  return { __index = Job, __name = "akool.lipsync.job", __tostring = show, client = client }
 end
 
 --- The id of what a program gave as a job: an id, a job, or any table with an id. Raises at the
@@ -51,7 +43,8 @@ function job.id_of(given, name, level)
 end
 
 local function owner(self)
-  local client = owners[self]
+  local class = getmetatable(self)
+  local client = class and class.client
   if not client then
     error("this job is not one that a client returned: use client:info(job)", 3)
   end

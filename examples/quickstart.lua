@@ -1,0 +1,53 @@
+-- quickstart: one job, from two URLs to a file, with the progress shown while it waits.
+--
+--   lua5.4 examples/quickstart.lua VIDEO_URL AUDIO_URL OUTPUT
+--   lua5.4 examples/quickstart.lua --continue JOB_ID OUTPUT
+--
+-- Credentials come from the environment: AKOOL_API_KEY (and AKOOL_BASE_URL for another service).
+
+local lipsync = require "akool.lipsync"
+
+local video, audio, output = arg[1], arg[2], arg[3]
+if not output then
+  io.stderr:write("usage: quickstart.lua VIDEO_URL AUDIO_URL OUTPUT | --continue JOB_ID OUTPUT\n")
+  os.exit(2)
+end
+
+local started, status = os.time(), "creating the job"
+
+local function say(...)
+  io.stderr:write(("%4d s  "):format(os.difftime(os.time(), started)), string.format(...), "\n")
+end
+
+--- Create the job, or take the one that is to be continued; follow it; download its result.
+local function make()
+  local job, err = audio, nil
+  if video ~= "--continue" then
+    job, err = lipsync.create { video_url = video, audio_url = audio }
+    if not job then return nil, err end
+    say("job %s has been created", job.id)
+    status = job.status
+  end
+  job, err = lipsync.wait(job, { on_status = function(word) status = word end })
+  if not job then return nil, err end
+  status = "downloading"
+  return lipsync.download(job, output)
+end
+
+local file, err = lipsync.run(function()
+  local ticker = lipsync.spawn(function()
+    repeat say("%s", status) until not lipsync.sleep(1)
+  end)
+  local made, problem = make()
+  ticker:cancel()
+  return made, problem
+end)
+
+if not file then
+  say("%s", tostring(err))
+  if err.job then -- it may have been paid: nothing of it is lost
+    say("go on with: quickstart.lua --continue %s %s", err.job.id, output)
+  end
+  os.exit(1)
+end
+print(("%s: %d bytes, SHA-256 %s"):format(file.path, file.bytes, file.sha256))
