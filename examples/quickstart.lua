@@ -21,14 +21,14 @@ end
 
 --- Create the job, or take the one that is to be continued; follow it; download its result.
 local function make()
-  local job, err = audio, nil
+  local id = audio
   if video ~= "--continue" then
-    job, err = lipsync.create { video_url = video, audio_url = audio }
-    if not job then return nil, err end
-    say("job %s has been created", job.id)
-    status = job.status
+    local created, problem = lipsync.create { video_url = video, audio_url = audio }
+    if not created then return nil, problem end
+    id, status = created.id, created.status
+    say("job %s has been created", id)
   end
-  job, err = lipsync.wait(job, { on_status = function(word) status = word end })
+  local job, err = lipsync.wait(id, { on_status = function(word) status = word end })
   if not job then return nil, err end
   status = "downloading"
   return lipsync.download(job, output)

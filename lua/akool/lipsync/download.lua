@@ -1,5 +1,5 @@
--- download: a job's result to a file. The bytes never pass through Lua; here is what surrounds them:
--- finding the URL, and asking for a new one, once, when the old one is refused.
+-- download: a job's result to a file. The bytes never pass through Lua; here is what surrounds
+-- them: finding the URL, and asking for a new one, once, when the old one is refused.
 
 local core = require "akool.lipsync.core"
 local job = require "akool.lipsync.job"
@@ -8,10 +8,11 @@ local download = {}
 
 --- The job with a URL in it, asked for if need be.
 local function with_url(client, given, id, opts)
-  local found, err = given, nil
+  local found = given
   if type(given) ~= "table" or given.status ~= "completed" or not given.video then
-    found, err = client:info(id, opts)
-    if not found then return nil, err end
+    local asked, err = client:info(id, opts)
+    if not asked then return nil, err end
+    found = asked
   end
   if found.status == "failed" then
     return nil, core.error("job_failed", ("Job %s failed, so it has no result."):format(id),

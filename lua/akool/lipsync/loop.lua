@@ -1,5 +1,5 @@
--- loop: how Lua waits for an op, and the tasks that wait side by side. This is the only place that
--- yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a coroutine
+-- loop: how Lua waits for an op, and the tasks that wait side by side. This is the only place
+-- that yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a coroutine
 -- that is not a task) it drives the engine until there is news, and the tasks with it.
 
 local core = require "akool.lipsync.core"
@@ -139,7 +139,7 @@ function loop.spawn(f, ...)
   return task
 end
 
---- Wait until a task is done, without caring how it ended. False when the waiting task was cancelled.
+--- Wait until a task is done, however it ends. False when the waiting task was cancelled.
 local function wait_for(task)
   local me = current()
   task.joined = true
@@ -179,8 +179,8 @@ function Task:join()
   return outcome(self)
 end
 
---- End what the task waits for, and everything it will wait for: its calls return nil and an error
---- of kind "cancelled". A task that has not begun never does.
+--- End what the task waits for, and all it will wait for: its calls return nil and an error of
+--- kind "cancelled". A task that has not begun never does.
 function Task:cancel()
   if self.done or self.cancelled then return end
   self.cancelled = true
