@@ -52,7 +52,8 @@ trap 'exit 143' TERM
 start_mock() {
   folder=$(mktemp -d)
   mkfifo "$folder/says"
-  lua5.4 bin/akool-lipsync-mock --files examples/media --api-key demo >"$folder/says" &
+  lua5.4 bin/akool-lipsync-mock --files examples/media --api-key demo --queue 3 --process 4 \
+    >"$folder/says" &
   mock=$!
   exec 3<"$folder/says"
   url=$(timeout 30 head -n 1 <&3 | sed -n 's|.*\(http://[0-9.]*:[0-9]*\).*|\1|p')

@@ -7,8 +7,28 @@ local job = require "akool.lipsync.job"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 
+---@alias akool.lipsync.ErrorKind
+---| "invalid"      # what was asked cannot be right
+---| "auth"         # the credentials
+---| "permission"   # this account may not do that
+---| "account"      # the account has to be put in order
+---| "quota"        # credits or quota are used up
+---| "rate_limited" # too often
+---| "not_found"
+---| "media"        # the video or the voice
+---| "duplicate"    # it was made before
+---| "server"       # the service is in trouble
+---| "network"
+---| "tls"
+---| "timeout"
+---| "protocol"     # an answer that is not what the service documents
+---| "failed"       # the job ended with status 4
+---| "expired"      # the result is gone
+---| "io"           # files and memory of this machine
+---| "cancelled"
+
 ---@class akool.lipsync.Error
----@field kind "invalid"|"auth"|"permission"|"account"|"quota"|"rate_limited"|"not_found"|"media"|"duplicate"|"server"|"network"|"tls"|"timeout"|"protocol"|"failed"|"expired"|"io"|"cancelled" # luacheck: ignore 631
+---@field kind akool.lipsync.ErrorKind
 ---@field name string            # finer than kind: "video_too_long", "connect_timeout", …
 ---@field message string         # what happened, and what to do
 ---@field code integer?          # Akool's code

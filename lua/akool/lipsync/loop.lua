@@ -1,6 +1,6 @@
 -- loop: how Lua waits for an op, and the tasks that wait side by side. This is the only place
--- that yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a coroutine
--- that is not a task) it drives the engine until there is news, and the tasks with it.
+-- that yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a
+-- coroutine that is not a task) it drives the engine until there is news, and the tasks with it.
 
 local core = require "akool.lipsync.core"
 
@@ -173,7 +173,7 @@ local function outcome(task)
 end
 
 --- Wait for the task's end and return what it returned. What it raised is raised here.
----@return any ...  # nil and an error of kind "cancelled" if the joining task is cancelled meanwhile
+---@return any ...  # nil and an error of kind "cancelled" if the joiner is cancelled
 function Task:join()
   if not wait_for(self) then return join_cancelled() end
   return outcome(self)
