@@ -25,7 +25,7 @@ Its fields are in [the reference](reference.md#errors). Three of them are enough
 
 1. `err.maybe_created` is true when the answer to a create was lost. The job may exist and be paid.
    Nothing here sends such a create again; before you do, look at the account.
-   Look here first: such an error may be `retryable` too.
+   Such an error is never `retryable`.
 2. `err.job` is the job that the error is about, with at least its `id`. It is not lost: go on with
    `wait` or `download` and that id, in another process too.
 3. `err.kind` is one of the words below. Branch on it; `err.name` is finer and made for logs and for

@@ -68,6 +68,11 @@ void akl_call_fail_for_memory(struct akl_call *c) {
   akl_error_clear(&error);
 }
 
+static void uncertain(struct akl_error *error, bool is) {
+  if (is)
+    akl_error_uncertain(error);
+}
+
 void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) {
   if (c->engine == NULL || is_over(c) || c->state == AKL_NEW)
     return;
@@ -75,7 +80,7 @@ void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) 
   akl_error_set(&error, cause, "While %s: %s.", doing(c), why);
   /* A create that is cut off after its body may have left is a job that nobody knows of. */
   if (c->kind == AKL_CREATE && c->transfer != NULL)
-    error.maybe_created = akl_transfer_maybe_sent(c->transfer);
+    uncertain(&error, akl_transfer_maybe_sent(c->transfer));
   akl_call_fail(c, &error);
   akl_error_clear(&error);
 }
@@ -274,8 +279,8 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
   bool to_be_read = false;
   c->transfer = NULL;
   if (akl_transfer_failed(t, doing(c), &error)) {
-    error.maybe_created =
-        c->kind == AKL_CREATE && akl_create_uncertain(&error, akl_transfer_maybe_sent(t));
+    uncertain(&error,
+              c->kind == AKL_CREATE && akl_create_uncertain(&error, akl_transfer_maybe_sent(t)));
     akl_record_answer(c, t, &error);
     request_failed(c, &error);
   } else if (c->kind == AKL_DOWNLOAD) {
@@ -327,9 +332,9 @@ static bool token_came(struct akl_call *c, const struct akl_answer *answer) {
 bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_answer *answer) {
   struct akl_error *error = &answer->error;
   if (error->kind != AKL_KIND_NONE) {
-    error->maybe_created =
-        c->kind == AKL_CREATE &&
-        (answer->id[0] != '\0' || akl_create_uncertain(error, akl_transfer_maybe_sent(t)));
+    uncertain(error,
+              c->kind == AKL_CREATE && (answer->id[0] != '\0' ||
+                                        akl_create_uncertain(error, akl_transfer_maybe_sent(t))));
     akl_record_answer(c, t, error);
     if (c->kind == AKL_CREATE && answer->id[0] != '\0')
       c->job = strdup(answer->id);

@@ -42,7 +42,7 @@ void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *jo
   set_string(L, "server_message", e->server_message);
   set_boolean(L, "retryable", e->retryable);
   set_boolean(L, "maybe_created", e->maybe_created);
-  if (e->code != 0)
+  if (e->has_code)
     set_integer(L, "code", e->code);
   if (e->http_status != 0)
     set_integer(L, "http_status", e->http_status);

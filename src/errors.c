@@ -24,6 +24,9 @@ static const struct akl_entry causes[] = {
 #include "errors.def"
 };
 
+#define AKL_NOTE(id, advice) static const char note_##id[] = advice;
+#include "errors.def"
+
 enum { CODES = sizeof codes / sizeof codes[0], CAUSES = sizeof causes / sizeof causes[0] };
 
 const char *akl_kind_word(enum akl_kind kind) {
@@ -110,6 +113,7 @@ void akl_error_code(struct akl_error *e, int code, const char *server_message) {
       (void)snprintf(e->message, size, "%s %s", entry->meaning, entry->advice);
   }
   e->code = code;
+  e->has_code = true;
   e->server_message = copy_string(server_message);
 }
 
@@ -132,6 +136,23 @@ void akl_error_http(struct akl_error *e, int status, double retry_after, const c
                 what, status);
   e->http_status = status;
   e->retry_after = retry_after > 0 ? retry_after : 0;
+}
+
+void akl_error_uncertain(struct akl_error *e) {
+  const char *advice = note_MAYBE_CREATED;
+  e->maybe_created = true;
+  e->retryable = false;
+  if (e->message != NULL) {
+    size_t said = strlen(e->message), old = strlen(e->advice), room = said + strlen(advice) + 1;
+    char *message = realloc(e->message, room);
+    if (message != NULL) {
+      if (said >= old && strcmp(message + said - old, e->advice) == 0)
+        said -= old;
+      (void)snprintf(message + said, room - said, "%s", advice);
+      e->message = message;
+    }
+  }
+  e->advice = advice;
 }
 
 void akl_error_copy(struct akl_error *to, const struct akl_error *from) {

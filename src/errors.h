@@ -31,8 +31,9 @@ struct akl_entry {
 /* An error. Zeroed memory is "no error". */
 struct akl_error {
   enum akl_kind kind;
-  int code;           /* Akool's code, 0 if none */
+  int code;           /* Akool's code, if it has one */
   int http_status;    /* 0 if no answer came */
+  bool has_code;      /* the service said 'code', which may be 0 */
   bool retryable;     /* the same request may succeed later unchanged */
   bool maybe_created; /* a create whose answer was lost */
   double retry_after; /* seconds the service asked to wait; 0 if it did not say */
@@ -69,6 +70,10 @@ void akl_error_code(struct akl_error *e, int code, const char *server_message);
 /* Make 'e' the error of an HTTP status that is not a success. 'what' names the exchange ("creating a
 ** job"); 'retry_after' in seconds, negative if the server did not say. */
 void akl_error_http(struct akl_error *e, int status, double retry_after, const char *what);
+
+/* The request of 'e' may have made a job although its answer was lost: say so, and that it must not
+** simply be sent again. */
+void akl_error_uncertain(struct akl_error *e);
 
 /* Copy 'from' to 'to', freeing what 'to' held. */
 void akl_error_copy(struct akl_error *to, const struct akl_error *from);

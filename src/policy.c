@@ -87,7 +87,7 @@ static bool is_refusal(const struct akl_error *e) {
 }
 
 bool akl_create_uncertain(const struct akl_error *error, bool maybe_sent) {
-  return maybe_sent && error->code == 0 && !is_refusal(error);
+  return maybe_sent && !error->has_code && !is_refusal(error);
 }
 
 /* ============================================================ } */

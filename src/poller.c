@@ -14,6 +14,7 @@
 struct akl_slot {
   unsigned char wish;  /* events we want */
   unsigned char known; /* events the set knows of */
+  bool was_up;         /* somebody wanted to read from it */
   bool ours;           /* its birth and death are reported to us */
   bool dirty;          /* it stands in the list of changes */
 };
@@ -106,7 +107,12 @@ bool akl_poller_opened(struct akl_poller *p, int fd) {
   if (!reserve(p, fd))
     return false;
   p->slots[fd].ours = true;
+  p->slots[fd].was_up = false;
   return true;
+}
+
+bool akl_poller_was_up(const struct akl_poller *p, int fd) {
+  return fd >= 0 && (size_t)fd < p->count && p->slots[fd].was_up;
 }
 
 void akl_poller_closing(struct akl_poller *p, int fd) {
@@ -123,6 +129,7 @@ bool akl_poller_want(struct akl_poller *p, int fd, int events) {
     return false;
   struct akl_slot *slot = &p->slots[fd];
   slot->wish = (unsigned char)events;
+  slot->was_up = slot->was_up || (events & AKL_READ) != 0;
   if (!slot->ours)
     return apply(p, fd);
   if (!slot->dirty) {

@@ -58,23 +58,27 @@ static bool is_null(lua_State *L, int index) {
 }
 
 /* [-0, +0, m] Make the table on top fit for a user, all the way down: lua-cjson hands back floats
-** where the service wrote integers, and light userdata for null. */
-static void tidy(lua_State *L) {
+** where the service wrote integers, and light userdata for null. False when there is a number in it
+** that no number can hold (1e400). */
+static bool tidy(lua_State *L) {
+  bool fine = true;
   luaL_checkstack(L, 4, "JSON");
   lua_pushnil(L);
   while (lua_next(L, -2) != 0) {
     if (lua_istable(L, -1)) {
-      tidy(L);
+      fine = tidy(L) && fine;
     } else if (lua_type(L, -1) == LUA_TNUMBER || is_null(L, -1)) {
       lua_pushvalue(L, -2);
       if (is_null(L, -2))
         lua_pushnil(L);
       else
         akl_lua_pushwhole(L, lua_tonumber(L, -2));
+      fine = fine && (is_null(L, -3) || isfinite(lua_tonumber(L, -3)));
       lua_rawset(L, -5); /* an existing key, so the traversal may go on */
     }
     lua_pop(L, 1);
   }
+  return fine;
 }
 
 /* [-1, +1, m] Encode the table on top. */
@@ -136,15 +140,19 @@ char *akl_protocol_target(enum akl_call_kind kind, const char *id) {
 ** {====== Answers ======
 ** While an answer is read, the stack holds the document at 'doc' and its data at 'data'. */
 
-static const char *type_name(lua_State *L, int index) {
-  return is_null(L, index) ? "null" : lua_isnil(L, index) ? "missing" : luaL_typename(L, index);
-}
-
-/* The field named 'field' is not what it has to be. */
+/* The field named 'field' is not what it has to be: say what it is instead. */
 static void wrong(lua_State *L, struct akl_answer *a, const char *field, const char *expected,
                   int index) {
+  char is[48];
+  if (lua_type(L, index) == LUA_TNUMBER)
+    (void)snprintf(is, sizeof is, "the number %.14g", lua_tonumber(L, index));
+  else if (is_null(L, index))
+    (void)snprintf(is, sizeof is, "null");
+  else
+    (void)snprintf(is, sizeof is, "%s%s", lua_isnil(L, index) ? "" : "a ",
+                   lua_isnil(L, index) ? "missing" : luaL_typename(L, index));
   akl_error_set(&a->error, AKL_CAUSE_WRONG_FIELD, "The answer's field %s should be %s but is %s.",
-                field, expected, type_name(L, index));
+                field, expected, is);
 }
 
 static bool is_good(const struct akl_answer *a) {
@@ -207,6 +215,8 @@ static void decode(lua_State *L, const struct akl_transfer *t, struct akl_answer
     akl_error_set(&a->error, AKL_CAUSE_EMPTY_BODY, "The service answered with an empty body.");
   } else if (body[start] == '<') {
     akl_error_set(&a->error, AKL_CAUSE_HTML_BODY, "The service answered with a web page.");
+  } else if (memchr(body, '\0', size) != NULL) { /* where lua-cjson would stop reading */
+    akl_error_set(&a->error, AKL_CAUSE_BROKEN_JSON, "The answer has a zero byte in it.");
   } else {
     lua_pop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, decode_key);
@@ -334,9 +344,12 @@ static void read_job(lua_State *L, const struct akl_call *c, int data, struct ak
                     a);
   if (is_good(a)) {
     lua_pushvalue(L, data);
-    tidy(L);
+    if (!tidy(L))
+      akl_error_set(&a->error, AKL_CAUSE_WRONG_FIELD,
+                    "The answer's field data has a number in it that is too large to be one.");
     lua_setfield(L, -2, "data");
-  } else {
+  }
+  if (!is_good(a)) {
     lua_pop(L, 1);
     lua_pushnil(L);
   }

@@ -41,14 +41,15 @@ static bool target_is_free(const struct akl_file *f, struct akl_error *error) {
                   f->path);
     return false;
   }
-  if (stat(f->path, &st) != 0) {
+  if (stat(f->path, &st) != 0 && (errno != ENOENT || lstat(f->path, &st) != 0)) {
     if (errno == ENOENT)
       return true;
     akl_error_set(error, AKL_CAUSE_FILE_UNUSABLE, "%s cannot be used: %s.", f->path,
                   strerror(errno));
     return false;
   }
-  if (!S_ISREG(st.st_mode))
+  bool link_to_nothing = S_ISLNK(st.st_mode);
+  if (!S_ISREG(st.st_mode) && !link_to_nothing)
     akl_error_set(error, AKL_CAUSE_FILE_UNUSABLE, "%s is not a regular file but %s.", f->path,
                   S_ISDIR(st.st_mode) ? "a folder" : "a device or a pipe");
   else if (!f->overwrite)

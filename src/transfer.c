@@ -64,7 +64,7 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
     (void)close(fd);
     return CURL_SOCKET_BAD;
   }
-  t->opened = true;
+  t->fd = fd;
   return fd;
 }
 
@@ -258,7 +258,8 @@ void akl_transfer_reset(struct akl_transfer *t) {
   t->file = NULL;
   t->body = NULL;
   t->body_size = t->body_taken = t->header_bytes = 0;
-  t->refused_address = t->timed_out = t->stalled = t->flooded = t->opened = false;
+  t->refused_address = t->timed_out = t->stalled = t->flooded = false;
+  t->fd = -1;
   t->result = CURLE_OK;
   t->status = 0;
   t->words[0] = '\0';

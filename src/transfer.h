@@ -69,7 +69,7 @@ struct akl_transfer {
   struct akl_memory answer;
   size_t header_bytes;
   bool headers_ended, framed, refused_address, timed_out, stalled, flooded;
-  bool opened;        /* a socket was made */
+  int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */
   char etag[AKL_ETAG_MAX];
   int64_t range_first, range_total;

@@ -126,7 +126,9 @@ const char *akl_url_check(const char *url, size_t size, struct akl_url *out) {
     if (c == ' ')
       return "has a space in it; write it as %20";
   }
-  if (strstr(url, "://") == NULL)
+  /* libcurl would take "https:///x" for a host named x. */
+  const char *authority = strstr(url, "://");
+  if (authority == NULL || authority[3] == '\0' || strchr("/?#", authority[3]) != NULL)
     return "is not an absolute URL with a scheme and a host";
 
   CURLU *parsed = curl_url();

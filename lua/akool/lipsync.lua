@@ -6,6 +6,15 @@ local client = require "akool.lipsync.client"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 
+-- With the default client: `lipsync.create(…)` is `client:create(…)`, and so on.
+---@class akool.lipsync
+---@field _VERSION string
+---@field create fun(params: table, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
+---@field info fun(job: akool.lipsync.Job|string, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
+---@field wait fun(job: akool.lipsync.Job|string, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
+---@field download fun(job: akool.lipsync.Job|string, path: string, opts: table?): akool.lipsync.File?, akool.lipsync.Error?
+---@field generate fun(params: table, path: string, opts: table?): akool.lipsync.File?, akool.lipsync.Error?
+---@field credits fun(opts: table?): number?, akool.lipsync.Error?
 local lipsync = { _VERSION = core._VERSION }
 
 --- A client. Credentials and settings are explicit, else from the environment: AKOOL_API_KEY,
@@ -67,6 +76,9 @@ lipsync.step = loop.step
 function lipsync.map(list, f, opts)
   if type(list) ~= "table" then error("map: a list expected, got " .. type(list), 2) end
   if type(f) ~= "function" then error("map: a function expected, got " .. type(f), 2) end
+  if opts ~= nil and type(opts) ~= "table" then
+    error("map: a table { concurrency = n } expected, got " .. type(opts), 2)
+  end
   local concurrency = 4
   for name, value in pairs(opts or {}) do
     if name ~= "concurrency" then options.unknown("option", name, { "concurrency" }, 2) end

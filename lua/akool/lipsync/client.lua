@@ -126,17 +126,27 @@ end
 
 -- Awaiting -------------------------------------------------------------------------------------
 
+--- Call a callback. If it raises, its error goes to the caller, and what was going on ends.
+local function tell(stop, callback, ...)
+  local ok, why = pcall(callback, ...)
+  if not ok then
+    stop()
+    error(why, 0)
+  end
+end
+
 --- Pass an op's news to the callbacks until it has a last word, or one of `wanted`.
 local function await(self, op, opts, wanted)
   local on_event = opts and opts.on_event or self.merged.on_event
   local on_progress = opts and opts.on_progress or self.merged.on_progress
+  local function stop() op:cancel() end
   while true do
     local kind, value, extra = loop.next(op)
     if kind == "event" then
       if options.logging then log(value) end
-      if on_event then on_event(value) end
+      if on_event then tell(stop, on_event, value) end
     elseif kind == "progress" then
-      if on_progress then on_progress(value, extra) end
+      if on_progress then tell(stop, on_progress, value, extra) end
     elseif kind == "failed" then
       if value.job then setmetatable(value.job, self.jobs) end
       return kind, value
@@ -196,10 +206,11 @@ local function guarded(opts, merged)
     local ok, why = pcall(on_event, event)
     if not ok then failed, failure = true, why end
   end }, { __index = opts })
-  return guard, function(made)
+  return guard, function(made, err)
     if not failed then return end
-    if made and type(failure) == "string" then
-      failure = ("%s (raised while job %s was created; it goes on)"):format(failure, made.id)
+    if type(failure) == "string" then
+      failure = ("%s (raised by on_event while a job was created; %s)"):format(failure,
+        made and ("job %s goes on"):format(made.id) or tostring(err))
     end
     error(failure, 0)
   end
@@ -240,7 +251,7 @@ local function create(self, params, opts)
     if not op then return nil, problem end
     return result(self, op, guard)
   end)
-  raise(made)
+  raise(made, err)
   if not made then return nil, err end
   return setmetatable(made, self.jobs)
 end
@@ -325,26 +336,25 @@ function Client:poll(given, opts)
   return following, nil, nil, setmetatable({}, { __close = stop })
 end
 
+--- What the service says about a failure, if it does. The fields are not documented; these were
+--- seen. Fit to be printed: the words as they came are in job.data.
+local function reason(data)
+  for _, name in ipairs { "error_msg", "error_message", "error_reason" } do
+    if type(data[name]) == "string" then return (data[name]:sub(1, 256):gsub("%c", " ")) end
+  end
+end
+
 local function wait(self, given, id, opts)
   local on_status = opts and opts.on_status or self.merged.on_status
   local following, stop = rounds(self, given, id, opts)
   while true do
     local status, found = following()
     if status == "error" then return nil, found end
-    if on_status then
-      local ok, why = pcall(on_status, status, found)
-      if not ok then
-        stop()
-        error(why, 0)
-      end
-    end
+    if on_status then tell(stop, on_status, status, found) end
     if status == "completed" then return found end
     if status == "failed" then
-      local data = found.data
-      return nil, core.error("job_failed", ("Job %s failed."):format(id), {
-        job = found,
-        server_message = data.error_msg or data.error_message or data.error_reason,
-      })
+      return nil, core.error("job_failed", ("Job %s failed."):format(id),
+        { job = found, server_message = reason(found.data) })
     end
   end
 end

@@ -126,11 +126,19 @@ function loop.next(op)
   end
 end
 
+--- Raise at the caller's caller when `f` is not something to call.
+local function check_function(name, f)
+  if type(f) ~= "function" then
+    error(("%s: a function expected, got %s"):format(name, type(f)), 3)
+  end
+end
+
 --- Start a task. It runs as soon as the loop does.
 ---@param f function
 ---@param ... any  # its arguments
 ---@return akool.lipsync.Task
 function loop.spawn(f, ...)
+  check_function("spawn", f)
   local task = setmetatable({ co = create(f), done = false, failed = false, joined = false,
     cancelled = false, joining = false, waiters = {}, arguments = pack(...) }, Task)
   tasks[task.co] = task
@@ -211,6 +219,7 @@ end
 ---@param ... any
 ---@return any ...  # what `f` returns; what it raises is raised
 function loop.run(f, ...)
+  check_function("run", f)
   local task = loop.spawn(f, ...)
   if not wait_for(task) then
     task:cancel()
@@ -224,6 +233,9 @@ end
 ---@param timeout number?  # default 0
 ---@return integer alive   # tasks that are not through yet
 function loop.step(timeout)
+  if timeout ~= nil and type(timeout) ~= "number" then
+    error("step: a number of seconds expected, got " .. type(timeout), 2)
+  end
   if current() then error("step drives the tasks, so it cannot be called inside one", 2) end
   turn(timeout or 0)
   raise_orphan()

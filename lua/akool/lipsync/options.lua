@@ -43,6 +43,13 @@ local function credential(value)
   end
 end
 
+--- Text that goes into a request's headers.
+local function header(value)
+  if type(value) ~= "string" or value:find("%c") or value == "" then
+    return "a string without control characters"
+  end
+end
+
 local function bytes(value)
   if type(value) ~= "number" or value ~= value or value < 1 then
     return "a number of bytes greater than 0"
@@ -105,7 +112,7 @@ options.list = {
   { name = "ca_file", scope = "both", check = is "string",
     meaning = "a PEM file of trusted issuers; nil: the system's" },
   { name = "user_agent", scope = "both", default = "akool-lipsync/" .. core._VERSION,
-    check = is "string", meaning = "sent with every request" },
+    check = header, meaning = "sent with every request" },
   { name = "allow_http", scope = "both", default = false, check = is "boolean",
     meaning = "plain http to other machines" },
   { name = "allow_private", scope = "both", default = false, check = is "boolean",
@@ -205,8 +212,9 @@ function options.check(given, scope, level)
     end
     local expected = row.check(value)
     if expected then
-      error(("option %s: %s expected, got %s"):format(name, expected, type(value) == "number"
-        and tostring(value) or type(value)), level + 1)
+      local shown = type(value) == "number" and row.check ~= credential
+      error(("option %s: %s expected, got %s"):format(name, expected,
+        shown and tostring(value) or type(value)), level + 1)
     end
     if name == "poll" then check_poll(value, level + 1) end
   end
