@@ -175,7 +175,10 @@ describe("client:poll", function()
         local following = lipsync.spawn(follow, client, job)
         eventually(function() return t.service:count "info" >= 5 end)
         t.service:set(job.id, { video_status = 2 })
-        eventually(function() return #t.events_of "status" > 0 end)
+        eventually(function()
+          local events = t.events_of "status"
+          return #events > 0 and events[#events].status == "processing"
+        end)
         t.service:set(job.id, { video_status = 3 })
         seen = following:join()
       end)

@@ -90,8 +90,10 @@ static void wait_is_over(struct akl_call *c) {
   static const char *const words[] = {"not known", "queueing", "processing", "completed", "failed"};
   struct akl_error error = {0};
   akl_error_set(&error, AKL_CAUSE_TIMEOUT_WAIT,
-                "Job %s was not done within %.3g s; its last status was %s.", c->job,
-                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status]);
+                "Job %s was not done within %.3g s; its last status was %s%s%s.", c->job,
+                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status],
+                c->failing_with == NULL ? "" : ", and the last request failed with ",
+                c->failing_with == NULL ? "" : c->failing_with);
   akl_call_fail(c, &error);
   akl_error_clear(&error);
 }
@@ -171,7 +173,8 @@ void akl_call_begin(struct akl_call *c) {
     akl_record_request(c, c->target);
   c->state = AKL_EXCHANGE;
   c->transfer = t;
-  c->tokens = c->client->tokens;
+  if (c->kind != AKL_TOKEN)
+    c->tokens = c->client->tokens;
   t->owner = c;
   if (c->deadline != AKL_NEVER)
     set_timer(c, c->deadline);
@@ -186,6 +189,7 @@ static void poll_failed(struct akl_call *c, const struct akl_error *error) {
   akl_usec now = akl_now(), wait;
   if (c->failures++ == 0)
     c->failing_since = now;
+  c->failing_with = error->name;
   bool enough = c->failures > c->settings->max_retries &&
                 (c->settings->max_retries == 0 || now - c->failing_since >= POLL_PATIENCE);
   if (enough || !error->retryable) {
@@ -258,6 +262,8 @@ static void request_succeeded(struct akl_call *c) {
     akl_budget_success(&c->client->budget);
   c->failures = 0;
   c->failing_since = 0;
+  c->failing_with = NULL;
+  c->renewed = false; /* a poll may outlive more than one token */
 }
 
 static void poll_again(struct akl_call *c) {
@@ -269,8 +275,7 @@ static void poll_again(struct akl_call *c) {
 /* Is this byte for byte the answer that the poll got last? */
 static bool is_unchanged(struct akl_call *c, const struct akl_transfer *t, uint64_t seen[2]) {
   digest(t->answer.data, t->answer.size, seen);
-  return t->status == 200 && c->status != AKL_UNKNOWN && seen[0] == c->seen[0] &&
-         seen[1] == c->seen[1];
+  return t->status == 200 && c->learnt && seen[0] == c->seen[0] && seen[1] == c->seen[1];
 }
 
 bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
@@ -303,15 +308,15 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
 
 /* A good answer to a poll. */
 static bool polled(struct akl_call *c, const struct akl_transfer *t, const struct akl_answer *a) {
-  bool news = a->status != (enum akl_status)c->status;
-  digest(t->answer.data, t->answer.size, c->seen);
-  if (news)
+  bool news = a->status != AKL_UNKNOWN && a->status != (enum akl_status)c->status;
+  if (!c->learnt || a->number != c->number)
     akl_record_status(c, a->number);
-  if (a->status == AKL_UNKNOWN) { /* keep waiting: only 3 and 4 are ends */
-    poll_again(c);
-    return false;
-  }
-  c->status = (unsigned char)a->status;
+  c->learnt = true;
+  c->number = a->number;
+  digest(t->answer.data, t->answer.size, c->seen);
+  if (a->status != AKL_UNKNOWN)
+    c->status = (unsigned char)a->status;
+  /* Only completed and failed are ends; whatever else the service may say, the job goes on. */
   if (a->status == AKL_COMPLETED || a->status == AKL_FAILED)
     akl_call_over(c);
   else
@@ -322,7 +327,8 @@ static bool polled(struct akl_call *c, const struct akl_transfer *t, const struc
 }
 
 static bool token_came(struct akl_call *c, const struct akl_answer *answer) {
-  if (!akl_client_token(c->client, answer->token))
+  /* A token of credentials that were replaced meanwhile is not kept; who waited begins anew. */
+  if (c->tokens == c->client->tokens && !akl_client_token(c->client, answer->token))
     akl_call_fail_for_memory(c);
   else
     akl_call_hand_out_token(c);

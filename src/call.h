@@ -65,12 +65,14 @@ struct akl_call {
   char *body;                    /* owned: of a POST */
   struct akl_file *file;         /* owned: of a download */
   struct akl_event *events, **last_event;
-  struct akl_error error; /* once over: why it failed, if it did */
-  akl_usec deadline;      /* of the whole call, AKL_NEVER if its parts have their own */
-  akl_usec failing_since; /* poll: since when requests fail, 0 if they do not */
-  uint64_t seen[2];       /* poll: digest of the last answer */
-  int64_t progressed;     /* download: bytes at the last failure */
-  akl_usec told;          /* download: when progress was last told */
+  struct akl_error error;   /* once over: why it failed, if it did */
+  akl_usec deadline;        /* of the whole call, AKL_NEVER if its parts have their own */
+  akl_usec failing_since;   /* poll: since when requests fail, 0 if they do not */
+  uint64_t seen[2];         /* poll: digest of the last answer */
+  int64_t progressed;       /* download: bytes at the last failure */
+  akl_usec told;            /* download: when progress was last told */
+  const char *failing_with; /* poll: the last request's error, static; NULL if it was fine */
+  int number;               /* poll: the status as the service last wrote it */
   size_t body_size;
   unsigned slot;     /* the owner's */
   unsigned tokens;   /* which token the request was sent with */
@@ -80,6 +82,7 @@ struct akl_call {
   unsigned short event_count;
   unsigned char kind, state, status; /* enums above; status: the last one a poll learnt */
   bool renewed;                      /* a refused token was replaced once */
+  bool learnt;                       /* poll: an answer was read */
   bool wants_progress, has_progress;
 };
 

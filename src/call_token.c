@@ -23,6 +23,7 @@ static bool fetch_token(struct akl_call *c) {
     free(fetch);
     return false;
   }
+  fetch->tokens = client->tokens;
   client->fetching = fetch;
   akl_call_start(fetch, 0);
   return true;

@@ -95,21 +95,24 @@ void akl_client_unref(struct akl_client *c) {
   drop_headers(c);
   akl_headers_unref(c->bare);
   wipe_string(c->exchange, c->exchange_size);
+  wipe_string(c->given, c->given == NULL ? 0 : strlen(c->given));
+  wipe_string(c->fetched, c->fetched == NULL ? 0 : strlen(c->fetched));
   free(c->base_url);
   free(c);
 }
 
-bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
-                            size_t size) {
-  if (auth != AKL_AUTH_PAIR) {
-    if (!set_headers(c, auth == AKL_AUTH_KEY ? "x-api-key: " : "Authorization: Bearer ", value,
-                     size))
-      return false;
-    c->auth = auth;
-    return true;
-  }
-  if (c->auth == AKL_AUTH_PAIR && c->exchange_size == size && memcmp(c->exchange, value, size) == 0)
-    return true; /* the same pair: its token stays good */
+/* Make '*to' a copy of 'words' and wipe what it was. False when memory runs out. */
+static bool keep(char **to, const char *words) {
+  char *copy = strdup(words);
+  if (copy == NULL)
+    return false;
+  wipe_string(*to, *to == NULL ? 0 : strlen(*to));
+  *to = copy;
+  return true;
+}
+
+/* Use the body of a getToken request from now on. */
+static bool set_exchange(struct akl_client *c, const char *value, size_t size) {
   char *exchange = malloc(size + 1);
   if (exchange == NULL)
     return false;
@@ -118,16 +121,50 @@ bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char
   wipe_string(c->exchange, c->exchange_size);
   c->exchange = exchange;
   c->exchange_size = size;
-  c->auth = AKL_AUTH_PAIR;
   drop_headers(c);
   return true;
 }
 
+bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
+                            size_t size, const char *words) {
+  bool pair = auth == AKL_AUTH_PAIR;
+  if (pair && c->auth == AKL_AUTH_PAIR && c->exchange_size == size &&
+      memcmp(c->exchange, value, size) == 0)
+    return true; /* the same pair: its token stays good */
+  const char *name = auth == AKL_AUTH_KEY ? "x-api-key: " : "Authorization: Bearer ";
+  if (!keep(&c->given, words) ||
+      !(pair ? set_exchange(c, value, size) : set_headers(c, name, value, size)))
+    return false;
+  c->auth = auth;
+  c->tokens++;
+  return true;
+}
+
 bool akl_client_token(struct akl_client *c, const char *token) {
-  if (!set_headers(c, "Authorization: Bearer ", token, strlen(token)))
+  if (!keep(&c->fetched, token) || !set_headers(c, "Authorization: Bearer ", token, strlen(token)))
     return false;
   c->tokens++;
   return true;
+}
+
+void akl_client_redact(const struct akl_client *c, char *text) {
+  enum { PIECE = 8 };
+  char piece[PIECE + 1] = "";
+  size_t size = strlen(text), hidden = 0; /* up to where the text is to be overwritten */
+  char *copy = strdup(text);
+  for (size_t i = 0; i < size; i++) {
+    if (copy == NULL) {
+      hidden = size; /* better to say nothing than too much */
+    } else if (i + PIECE <= size) {
+      memcpy(piece, copy + i, PIECE);
+      if ((c->given != NULL && strstr(c->given, piece) != NULL) ||
+          (c->fetched != NULL && strstr(c->fetched, piece) != NULL))
+        hidden = i + PIECE;
+    }
+    if (i < hidden)
+      text[i] = '*';
+  }
+  free(copy);
 }
 
 void akl_client_refused(struct akl_client *c, unsigned generation) {

@@ -33,9 +33,10 @@ struct akl_client {
   const char *exchange_path;      /* static: where a token is fetched */
   char *exchange;                 /* owned: body of that request; holds the secret */
   size_t exchange_size;
+  char *given, *fetched;     /* owned: credentials as text, to be recognised; NULL if none */
   struct akl_call *fetching; /* owned: the getToken call under way, or NULL */
   struct akl_link waiting;   /* calls that wait for its token */
-  unsigned tokens;           /* how many were fetched: tells a new one from a refused one */
+  unsigned tokens;           /* how often credentials changed, fetched tokens included */
   struct akl_budget budget;
   struct akl_pace pace;
   uint64_t seed; /* of the dice */
@@ -51,9 +52,14 @@ struct akl_client *akl_client_ref(struct akl_client *c);
 void akl_client_unref(struct akl_client *c);
 
 /* Use these credentials from now on. 'value' (copied) is the key or the token, or for a pair the
-** body of the getToken request. False when memory runs out: the old ones stay. */
+** body of the getToken request; 'words' (copied) are the credentials in it. False when memory runs
+** out. */
 bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
-                            size_t size);
+                            size_t size, const char *words);
+
+/* Overwrite with '*' whatever of the client's credentials stands in 'text', down to pieces of 8
+** bytes: the service's own words might repeat them. */
+void akl_client_redact(const struct akl_client *c, char *text);
 
 /* A token came for the pair. */
 bool akl_client_token(struct akl_client *c, const char *token);

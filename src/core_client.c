@@ -153,15 +153,17 @@ static int client_credentials(lua_State *L) {
   const char *bad = bad_credential(value, size);
   if (bad != NULL)
     return akl_core_refuse(L, AKL_CAUSE_BAD_CREDENTIALS, ways[way], bad);
+  const char *words = value;
   if (kinds[way] == AKL_AUTH_PAIR) {
     const char *secret = luaL_checklstring(L, 4, &secret_size);
     bad = bad_credential(secret, secret_size);
     if (bad != NULL)
       return akl_core_refuse(L, AKL_CAUSE_BAD_CREDENTIALS, "client_secret", bad);
+    words = lua_pushfstring(L, "%s\n%s", value, secret);
     akl_protocol_token_body(L, value, secret);
     value = lua_tolstring(L, -1, &size);
   }
-  if (!akl_client_credentials(c, kinds[way], value, size))
+  if (!akl_client_credentials(c, kinds[way], value, size, words))
     return luaL_error(L, "not enough memory");
   lua_pushboolean(L, 1);
   return 1;

@@ -182,8 +182,9 @@ static bool to_code(lua_State *L, int index, int *out) {
   return true;
 }
 
-/* The service's words, cut and without control characters, into 'out'. */
-static const char *message_of(lua_State *L, int doc, char *out, size_t room) {
+/* The service's words, cut, without control characters and credentials, into 'out'. */
+static const char *message_of(lua_State *L, const struct akl_client *c, int doc, char *out,
+                              size_t room) {
   lua_getfield(L, doc, "msg");
   if (lua_type(L, -1) != LUA_TSTRING) {
     lua_pop(L, 1);
@@ -191,12 +192,16 @@ static const char *message_of(lua_State *L, int doc, char *out, size_t room) {
   }
   size_t size = 0;
   const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : "";
-  if (size > room - 1)
+  if (size > room - 1) {
     size = room - 1;
+    while (size > 0 && ((unsigned char)s[size] & 0xC0) == 0x80)
+      size--; /* not in the middle of a character */
+  }
   for (size_t i = 0; i < size; i++)
     out[i] = (char)((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? ' ' : s[i]);
   out[size] = '\0';
   lua_pop(L, 1);
+  akl_client_redact(c, out);
   return size == 0 ? NULL : out;
 }
 
@@ -386,10 +391,10 @@ static void read_token(lua_State *L, int doc, struct akl_answer *a) {
 }
 
 /* The document says that the request was refused, or an HTTP status does. */
-static void read_refusal(lua_State *L, int doc, int code, const struct akl_transfer *t,
-                         struct akl_answer *a) {
+static void read_refusal(lua_State *L, const struct akl_call *c, int doc, int code,
+                         const struct akl_transfer *t, struct akl_answer *a) {
   char words[256];
-  const char *message = message_of(L, doc, words, sizeof words);
+  const char *message = message_of(L, c->client, doc, words, sizeof words);
   if (is_success(t) || akl_code_entry(code) != NULL)
     akl_error_code(&a->error, code, message);
   else {
@@ -408,11 +413,11 @@ static void read_document(lua_State *L, const struct akl_call *c, const struct a
   bool has_code = to_code(L, -1, &code);
   note_id(L, data, a);
   if (!is_success(t) && (!has_code || code == SUCCESS))
-    read_refusal(L, doc, 0, t, a);
+    read_refusal(L, c, doc, 0, t, a);
   else if (!has_code)
     wrong(L, a, "code", "a number", -1);
   else if (code != SUCCESS)
-    read_refusal(L, doc, code, t, a);
+    read_refusal(L, c, doc, code, t, a);
   lua_pop(L, 1);
   if (!is_good(a))
     lua_pushnil(L);

@@ -6,13 +6,15 @@ local client = require "akool.lipsync.client"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 
+---@alias akool.lipsync.JobOrId akool.lipsync.Job|string
+
 -- With the default client: `lipsync.create(…)` is `client:create(…)`, and so on.
 ---@class akool.lipsync
 ---@field _VERSION string
 ---@field create fun(params: table, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
----@field info fun(job: akool.lipsync.Job|string, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
----@field wait fun(job: akool.lipsync.Job|string, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
----@field download fun(job: akool.lipsync.Job|string, path: string, opts: table?): akool.lipsync.File?, akool.lipsync.Error?
+---@field info fun(job: akool.lipsync.JobOrId, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
+---@field wait fun(job: akool.lipsync.JobOrId, opts: table?): akool.lipsync.Job?, akool.lipsync.Error?
+---@field download fun(job: akool.lipsync.JobOrId, path: string, opts: table?): akool.lipsync.File?, akool.lipsync.Error?
 ---@field generate fun(params: table, path: string, opts: table?): akool.lipsync.File?, akool.lipsync.Error?
 ---@field credits fun(opts: table?): number?, akool.lipsync.Error?
 local lipsync = { _VERSION = core._VERSION }

@@ -37,16 +37,16 @@ local function is(kind)
   end
 end
 
-local function credential(value)
-  if type(value) ~= "string" and type(value) ~= "function" then
-    return "a string, or a function that returns one"
+--- Text for C: nothing may hide behind a zero byte, and no line may be added to a header.
+local function plain_text(value)
+  if type(value) ~= "string" or value:find("%c") or value == "" then
+    return "a string without control characters"
   end
 end
 
---- Text that goes into a request's headers.
-local function header(value)
-  if type(value) ~= "string" or value:find("%c") or value == "" then
-    return "a string without control characters"
+local function credential(value)
+  if type(value) ~= "string" and type(value) ~= "function" then
+    return "a string, or a function that returns one"
   end
 end
 
@@ -57,7 +57,7 @@ local function bytes(value)
 end
 
 local function proxy(value)
-  if type(value) ~= "string" and value ~= false then return "a URL, or false for none" end
+  if value ~= false and plain_text(value) then return "a URL, or false for none" end
 end
 
 --- The fields of the option `poll`: each with its test.
@@ -109,10 +109,10 @@ options.list = {
     meaning = "bytes; a longer result is refused" },
   { name = "proxy", scope = "both", check = proxy,
     meaning = "a proxy's URL; false: none; nil: as the environment says" },
-  { name = "ca_file", scope = "both", check = is "string",
+  { name = "ca_file", scope = "both", check = plain_text,
     meaning = "a PEM file of trusted issuers; nil: the system's" },
   { name = "user_agent", scope = "both", default = "akool-lipsync/" .. core._VERSION,
-    check = header, meaning = "sent with every request" },
+    check = plain_text, meaning = "sent with every request" },
   { name = "allow_http", scope = "both", default = false, check = is "boolean",
     meaning = "plain http to other machines" },
   { name = "allow_private", scope = "both", default = false, check = is "boolean",
