@@ -351,10 +351,11 @@ static bool set_post(struct akl_transfer *t, const struct akl_request *r) {
          (!r->once || SET(CURLOPT_FRESH_CONNECT, 1L));
 }
 
-/* A download may be redirected, since it carries no credentials. */
+/* A download may be redirected, since it carries no credentials. The larger buffer is a wish:
+** libcurl refuses it to a handle that still has one from an exchange that ended badly. */
 static bool set_download(struct akl_transfer *t) {
-  return SET(CURLOPT_BUFFERSIZE, (long)DOWNLOAD_BUFFER) && SET(CURLOPT_FOLLOWLOCATION, 1L) &&
-         SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+  (void)SET(CURLOPT_BUFFERSIZE, (long)DOWNLOAD_BUFFER);
+  return SET(CURLOPT_FOLLOWLOCATION, 1L) && SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 }
 
 /* From CURLOPT_PIPEWAIT(3): "libcurl will wait for a connection to reveal if it is possible to

@@ -45,8 +45,8 @@ static void untrusted(const struct akl_transfer *t, const char *what, struct akl
   if (verdict == X509_V_ERR_CERT_HAS_EXPIRED || verdict == X509_V_ERR_CERT_NOT_YET_VALID)
     akl_error_set(e, AKL_CAUSE_TLS_EXPIRED, "While %s, the server's certificate was %s.", what,
                   verdict == X509_V_ERR_CERT_HAS_EXPIRED ? "out of date" : "not valid yet");
-  else if (verdict == X509_V_OK || verdict == X509_V_ERR_HOSTNAME_MISMATCH ||
-           verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
+  else if (verdict == X509_V_OK || verdict == X509_V_ERR_UNSPECIFIED /* where libcurl starts */
+           || verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
     akl_error_set(e, AKL_CAUSE_TLS_WRONG_HOST,
                   "While %s, the server's certificate was for another host.", what);
   else
@@ -55,10 +55,18 @@ static void untrusted(const struct akl_transfer *t, const char *what, struct akl
                   what);
 }
 
+static bool is_redirect(const struct akl_transfer *t) {
+  return t->status >= 300 && t->status < 400;
+}
+
 /* The exchange ended with an error of libcurl's. */
 static void explain(const struct akl_transfer *t, const char *what, struct akl_error *e) {
   switch (t->result) {
   case CURLE_OUT_OF_MEMORY:
+    if (is_redirect(t)) { /* libcurl's way to say that it cannot follow it */
+      akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led nowhere.", what);
+      break;
+    }
     akl_error_set(e, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", what);
     break;
   case CURLE_OPERATION_TIMEDOUT:

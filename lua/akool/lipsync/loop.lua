@@ -10,9 +10,10 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
 
 local loop = {}
 
--- A coroutine that waits inside another task keeps that task's stack busy, so tasks that are run
--- from there nest. Deeper than this they wait until the innermost one is through.
-local DEEPEST = 8
+-- A coroutine of the program's that waits inside a task keeps that task's stack busy, so tasks that
+-- are run from there nest. Deeper than this (Lua has room for 200 calls through C) only the engine
+-- goes on, until the innermost wait is over.
+local DEEPEST = 16
 
 ---@class akool.lipsync.Task
 ---@field package co thread
@@ -31,16 +32,19 @@ Task.__name = "akool.lipsync.task"
 local tasks = {}     -- coroutine → its task, while it lives
 local alive = 0
 local waiting = {}   -- op → the task that waits for it
-local runnable = {}  -- tasks to resume, in order
+local runnable, first, last = {}, 1, 0 -- tasks to resume, in order: from `first` to `last`
 local orphans = {}   -- tasks that failed while nobody had joined them
 local depth = 0
+local active         -- the task that was resumed last, while it runs
+local known          -- the engine of the last turn
 
 local function pack(...)
   return { n = select("#", ...), ... }
 end
 
 local function make_runnable(task)
-  runnable[#runnable + 1] = task
+  last = last + 1
+  runnable[last] = task
 end
 
 --- The task that is running now, or nil.
@@ -72,21 +76,32 @@ end
 
 --- Resume a task, with its arguments the first time.
 local function run_task(task)
-  local arguments = task.arguments
+  local arguments, outer = task.arguments, active
   task.arguments = nil
   if task.done then return end
+  active = task
   if arguments then
     resumed(task, resume(task.co, unpack(arguments, 1, arguments.n)))
   else
     resumed(task, resume(task.co))
   end
+  active = outer
 end
 
 --- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
 --- every task that has news.
 local function turn(timeout)
   local engine, too_deep = core.engine(), depth > DEEPEST
-  engine:step(#runnable > 0 and not too_deep and 0 or timeout)
+  if engine ~= known then -- what the last one had under way has ended, and nobody was told
+    known = engine
+    for op, task in pairs(waiting) do
+      if op:over() then
+        waiting[op], task.op = nil, nil
+        make_runnable(task)
+      end
+    end
+  end
+  engine:step(first <= last and not too_deep and 0 or timeout)
   local op = engine:ready()
   while op do
     local task = waiting[op]
@@ -96,16 +111,19 @@ local function turn(timeout)
     end
     op = engine:ready()
   end
-  local batch = runnable
-  if too_deep or #batch == 0 then return end
-  runnable = {}
+  if too_deep then return end
   depth = depth + 1
-  for i = 1, #batch do run_task(batch[i]) end
+  local final = last -- what becomes runnable meanwhile has to wait for the next turn
+  while first <= final do -- a turn inside this one may take some of them
+    local task = runnable[first]
+    runnable[first], first = nil, first + 1
+    run_task(task)
+  end
   depth = depth - 1
 end
 
 local function nothing_can_happen()
-  return #runnable == 0 and next(waiting) == nil
+  return first > last and next(waiting) == nil
 end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
@@ -113,15 +131,18 @@ end
 ---@return string kind, any value, any extra
 function loop.next(op)
   local task = current()
+  local owner = task or active -- a coroutine of the program's waits for the task that resumed it
   while true do
-    if task and task.cancelled then op:cancel() end
+    if owner and owner.cancelled then op:cancel() end
     local kind, value, extra = op:next()
     if kind then return kind, value, extra end
     if task then
       waiting[op], task.op = task, op
       yield()
     else
+      if owner then owner.op = op end
       turn(3600)
+      if owner then owner.op = nil end
     end
   end
 end
@@ -150,10 +171,11 @@ end
 --- Wait until a task is done, however it ends. False when the waiting task was cancelled.
 local function wait_for(task)
   local me = current()
+  local owner = me or active
   task.joined = true
-  if me == task then error("a task cannot join itself", 3) end
+  if owner == task then error("a task cannot join itself", 3) end
   while not task.done do
-    if me and me.cancelled then return false end
+    if owner and owner.cancelled then return false end
     if me then
       task.waiters[#task.waiters + 1] = me
       me.joining = true
@@ -161,6 +183,8 @@ local function wait_for(task)
       me.joining = false
     elseif nothing_can_happen() then
       error("nothing can end this wait: every task waits for another one", 3)
+    elseif depth > DEEPEST then
+      error("coroutines inside tasks are nested too deeply to join a task here", 3)
     else
       turn(3600)
     end
