@@ -1,6 +1,7 @@
 -- TLS: everything works behind it, over HTTP/1.1 and HTTP/2, and nothing is sent to a server that
 -- cannot prove who it is.
 
+local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local http = require "akool.lipsync.mock.http"
 local lipsync = require "akool.lipsync"
@@ -118,6 +119,7 @@ for _, version in ipairs {
       local client = held.client { max_connections = 8 }
       local job, ids = t.job(client), {}
       for i = 1, 100 do ids[i] = job.id end
+      core.engine():close() -- so that none of them finds a connection
       local before = #log_of(held.server, "infobymodelid")
       local results = lipsync.map(ids, function(id) return assert(client:info(id)) end,
         { concurrency = 100 })
@@ -318,6 +320,23 @@ describe("a server that cannot be trusted", function()
     assert.same({}, t.service:jobs())
   end)
 
+  -- What another process says of a server, where OpenSSL is set up to take any TLS at all.
+  local function careless(server)
+    write(t.path("openssl.cnf"), "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n"
+      .. "[c]\nMinProtocol = None\nCipherString = DEFAULT:@SECLEVEL=0\n")
+    write(t.path("ask.lua"), ("package.path, package.cpath = %q, %q\n"):format(package.path,
+      package.cpath) .. ([[
+        local lipsync = require "akool.lipsync"
+        local client = lipsync.new { api_key = "a-key", base_url = %q, ca_file = %q }
+        print(select(2, client:credits()).name)
+      ]]):format(server.url, server.ca_file))
+    local pipe = io.popen(("OPENSSL_CONF='%s' '%s' '%s' 2>&1"):format(t.path("openssl.cnf"),
+      uv.exepath(), t.path("ask.lua")))
+    local said = pipe:read("*a")
+    pipe:close()
+    return said
+  end
+
   it("gets nothing when it speaks nothing newer than TLS 1.1", function()
     in_front({ directives = "ssl_protocols TLSv1.1; ssl_ciphers DEFAULT:@SECLEVEL=0;" },
       function(server)
@@ -332,6 +351,8 @@ describe("a server that cannot be trusted", function()
         end
         nothing_is_sent(t.client { base_url = server.url, ca_file = server.ca_file },
           "tls_handshake_failed")
+        assert.equal("tls_handshake_failed\n", careless(server))
+        assert.same({}, t.service:requests())
       end)
   end)
 

@@ -73,6 +73,13 @@ static void uncertain(struct akl_error *error, bool is) {
     akl_error_uncertain(error);
 }
 
+static void fail_for_credentials(struct akl_call *c) {
+  struct akl_error error = {0};
+  akl_error_set(&error, AKL_CAUSE_NO_CREDENTIALS, "While %s: there are no credentials.", doing(c));
+  akl_call_fail(c, &error);
+  akl_error_clear(&error);
+}
+
 void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) {
   if (c->engine == NULL || is_over(c) || c->state == AKL_NEW)
     return;
@@ -158,7 +165,10 @@ void akl_call_begin(struct akl_call *c) {
     return;
   }
   if (api && c->kind != AKL_TOKEN && c->client->get == NULL) {
-    akl_call_wait_for_token(c);
+    if (c->client->auth == AKL_AUTH_PAIR)
+      akl_call_wait_for_token(c);
+    else
+      fail_for_credentials(c);
     return;
   }
   struct akl_transfer *t = akl_engine_transfer(e);
@@ -205,8 +215,8 @@ static void poll_failed(struct akl_call *c, const struct akl_error *error) {
 }
 
 static bool token_was_refused(const struct akl_call *c, const struct akl_error *error) {
-  return error->code == 1101 && c->client->auth == AKL_AUTH_PAIR && !c->renewed &&
-         c->kind != AKL_TOKEN && c->kind != AKL_DOWNLOAD;
+  return error->code == 1101 && !error->maybe_created && c->client->auth == AKL_AUTH_PAIR &&
+         !c->renewed && c->kind != AKL_TOKEN && c->kind != AKL_DOWNLOAD;
 }
 
 /* A request failed: repeat it, later or now, or give up. */

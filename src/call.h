@@ -35,6 +35,8 @@ enum akl_call_state {
   AKL_OVER,
 };
 
+enum { AKL_EVENT_TEXT = 528 }; /* bytes of an event's text at most, its zero byte among them */
+
 enum akl_event_type { AKL_EV_REQUEST, AKL_EV_ANSWER, AKL_EV_RETRY, AKL_EV_STATUS, AKL_EV_TOKEN };
 
 /* Something that happened, for whoever asked to hear of it. Holds no secrets. */

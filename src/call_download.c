@@ -1,7 +1,8 @@
 /* call, downloads: see call_inside.h. */
-#include <stdio.h>  /* snprintf */
-#include <stdlib.h> /* getenv */
-#include <string.h> /* strlen */
+#include <stdio.h>   /* snprintf */
+#include <stdlib.h>  /* getenv */
+#include <string.h>  /* strlen */
+#include <strings.h> /* strncasecmp */
 
 #include "call_inside.h"
 
@@ -9,21 +10,43 @@ enum { WORTHWHILE = 1 << 20 }; /* bytes: progress that makes up for a failure */
 
 #define TELL_EVERY (AKL_SECOND / 10) /* progress is told no more often */
 
-/* Does the environment name a proxy that libcurl would use? Then the addresses that we see are the
-** proxy's, and only the name in the URL can be checked. */
-static bool environment_has_proxy(void) {
-  static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
-                                      "ALL_PROXY"};
-  for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-    const char *value = getenv(names[i]);
+/* The value of the first of these variables that is not empty, or NULL. */
+static const char *environment(const char *const *names) {
+  for (; *names != NULL; names++) {
+    const char *value = getenv(*names);
     if (value != NULL && value[0] != '\0')
+      return value;
+  }
+  return NULL;
+}
+
+/* Is 'host' among the exceptions in no_proxy: names, with or without a dot before them, or "*"? */
+static bool is_excepted(const char *host) {
+  static const char *const names[] = {"no_proxy", "NO_PROXY", NULL};
+  const char *list = environment(names);
+  size_t size = strlen(host);
+  while (list != NULL && *list != '\0') {
+    list += strspn(list, ", .");
+    size_t n = strcspn(list, ", ");
+    if (n == 1 && *list == '*')
       return true;
+    if (n > 0 && n <= size && strncasecmp(host + size - n, list, n) == 0 &&
+        (n == size || host[size - n - 1] == '.'))
+      return true;
+    list += n;
   }
   return false;
 }
 
-static bool goes_through_proxy(const struct akl_settings *s) {
-  return s->proxy == NULL ? environment_has_proxy() : s->proxy[0] != '\0';
+/* The proxy of a download, "" for none. Through a proxy the addresses that we see are the proxy's,
+** and only the name in the URL can be checked; so this is decided here, once, and libcurl is told,
+** instead of guessing what it will find in the environment. */
+static const char *proxy_of(const struct akl_settings *s, const struct akl_url *url) {
+  static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
+  static const char *const secure[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                       NULL};
+  const char *proxy = s->proxy != NULL ? s->proxy : environment(url->https ? secure : plain);
+  return proxy == NULL || is_excepted(url->host) ? "" : proxy;
 }
 
 /* "Range" and "If-Range", so that the server sends the rest only if it is the rest of the same. */
@@ -60,14 +83,15 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
   if (f->size > 0 && (headers = range_headers(f)) == NULL)
     return false;
   akl_error_clear(&f->error);
-  bool guard = c->client->url.reach == AKL_PUBLIC && !c->settings->allow_private &&
-               !goes_through_proxy(c->settings);
+  bool checked = c->client->url.reach == AKL_PUBLIC && !c->settings->allow_private;
+  const char *proxy = checked ? proxy_of(c->settings, &url) : NULL;
   struct akl_request request = {.url = c->target,
                                 .settings = c->settings,
                                 .headers = headers,
                                 .loopback = url.reach == AKL_LOOPBACK,
                                 .plain = !url.https,
-                                .guard = guard,
+                                .proxy = proxy,
+                                .guard = checked && proxy[0] == '\0',
                                 .file = f,
                                 .limit = AKL_NEVER};
   bool fine = akl_transfer_prepare(t, &request);
@@ -79,7 +103,9 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
 
 unsigned akl_download_lane(const struct akl_call *c) {
   struct akl_url url;
-  return akl_url_check(c->target, strlen(c->target), &url) == NULL ? akl_engine_lane(url.host) : 0;
+  /* Lanes of their own, the upper half: a call with a limit must not wait behind a body without. */
+  bool fine = akl_url_check(c->target, strlen(c->target), &url) == NULL;
+  return AKL_LANES / 2 + (fine ? akl_engine_lane(url.host) : 0);
 }
 
 bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_error *error) {

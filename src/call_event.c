@@ -55,7 +55,7 @@ static struct akl_event *record(struct akl_call *c, enum akl_event_type type, co
 }
 
 void akl_record_request(struct akl_call *c, const char *url) {
-  char shown[512], text[528];
+  char shown[AKL_EVENT_TEXT - 16], text[AKL_EVENT_TEXT];
   if (listener(c) == NULL)
     return;
   akl_url_display(url, shown, sizeof shown);

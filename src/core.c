@@ -23,6 +23,8 @@ void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, con
   akl_lua_register(L, meta);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
+  lua_pushboolean(L, 0); /* keeps __gc out of a program's hands */
+  lua_setfield(L, -2, "__metatable");
   lua_newtable(L);
   akl_lua_register(L, methods);
   lua_setfield(L, -2, "__index");
@@ -33,6 +35,10 @@ void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, con
 
 static void close_engine(struct akl_engine_box *box) {
   struct akl_engine *e = box->engine;
+  if (box->stepping) {
+    box->to_close = true;
+    return;
+  }
   box->engine = NULL;
   if (e == NULL)
     return;
@@ -98,18 +104,29 @@ static int core_engine(lua_State *L) {
   return 1;
 }
 
-/* engine:step(timeout): make progress; wait up to 'timeout' seconds (default 0) for it. */
+/* engine:step(timeout): make progress; wait up to 'timeout' seconds (default 0) for it. Reading an
+** answer makes Lua values, so finalizers of the program's run in here and may call anything; a step
+** inside a step does nothing. */
 static int engine_step(lua_State *L) {
   struct akl_engine *e = check_engine(L);
+  struct akl_engine_box *box = lua_touserdata(L, 1);
   struct akl_transfer *t;
   akl_usec timeout = akl_seconds(luaL_optnumber(L, 2, 0));
   lua_settop(L, 1);
   lua_pushcfunction(L, akl_core_read);
   luaL_checkstack(L, LUA_MINSTACK, "a step");
+  if (box->engine == NULL || box->stepping)
+    return 0;
+  box->stepping = true;
   akl_engine_step(e, timeout);
   while ((t = akl_engine_ended(e)) != NULL)
     akl_core_finish(L, 1, t);
   akl_engine_settle(e);
+  box->stepping = false;
+  if (box->to_close) {
+    box->to_close = false;
+    close_engine(box);
+  }
   return 0;
 }
 
@@ -168,17 +185,21 @@ static void set_count(lua_State *L, const char *name, lua_Integer n) {
 
 /* engine:stats(): how much there is of everything, for tests and diagnostics. */
 static int engine_stats(lua_State *L) {
+  lua_settop(L, 1);
+  lua_createtable(L, 0, 6); /* before anything is looked at: a finalizer may close the engine */
   const struct akl_engine *e = check_engine(L);
+  const lua_Integer calls = ring_length(&e->calls), running = ring_length(&e->running);
+  const lua_Integer handles = e->handles, idle = e->idle_count;
+  const lua_Integer timers = (lua_Integer)e->timers.count;
   lua_Integer queued = 0;
   for (int i = 0; i < AKL_LANES; i++)
     queued += ring_length(&e->lanes[i].queue);
-  lua_newtable(L);
-  set_count(L, "calls", ring_length(&e->calls));
-  set_count(L, "running", ring_length(&e->running));
+  set_count(L, "calls", calls);
+  set_count(L, "running", running);
   set_count(L, "queued", queued);
-  set_count(L, "handles", e->handles);
-  set_count(L, "idle", e->idle_count);
-  set_count(L, "timers", (lua_Integer)e->timers.count);
+  set_count(L, "handles", handles);
+  set_count(L, "idle", idle);
+  set_count(L, "timers", timers);
   return 1;
 }
 

@@ -19,6 +19,8 @@ struct akl_engine_box {
   struct akl_engine *engine; /* owned; NULL when closed */
   akl_usec born;             /* tells it from one that came before it */
   int slots, free_slot;      /* how many there are; the first free one, 0 if none */
+  bool stepping;             /* a step is under way: a finalizer may not begin another, */
+  bool to_close;             /* and closes the engine only when it is through */
   struct akl_reading {       /* the answer that is being read */
     struct akl_call *call;
     struct akl_transfer *transfer;

@@ -63,12 +63,28 @@ void akl_core_release(lua_State *L, int engine, struct akl_op *op) {
   op->slot = 0;
 }
 
+/* Free the parts of a call that is not to be. */
+static void drop_parts(struct akl_call_parts *parts) {
+  if (parts->body != NULL)
+    akl_wipe(parts->body, strlen(parts->body));
+  if (parts->file != NULL)
+    akl_file_close(parts->file, true);
+  free(parts->file);
+  free(parts->target);
+  free(parts->job);
+  free(parts->body);
+}
+
 /* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */
 static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts, akl_usec wait,
                  bool wants_progress) {
   struct akl_engine_box *box = lua_touserdata(L, -2);
   struct akl_op *op = lua_touserdata(L, -1);
   parts->engine = box->engine;
+  if (box->engine == NULL) { /* by a finalizer that ran while the op was made */
+    drop_parts(parts);
+    return luaL_error(L, "attempt to use a closed engine");
+  }
   if (!akl_call_init(&op->call, kind, parts))
     return luaL_error(L, "not enough memory");
   op->call.wants_progress = wants_progress;
@@ -110,9 +126,7 @@ static const char *check_id(lua_State *L, int index) {
 }
 
 static int out_of_memory(lua_State *L, struct akl_call_parts *parts) {
-  free(parts->target);
-  free(parts->job);
-  free(parts->body);
+  drop_parts(parts);
   return luaL_error(L, "not enough memory");
 }
 
@@ -225,6 +239,7 @@ int akl_core_download(lua_State *L) {
   parts.file = malloc(sizeof *parts.file);
   if (parts.target == NULL || (id != NULL && parts.job == NULL) || parts.file == NULL) {
     free(parts.file);
+    parts.file = NULL;
     return out_of_memory(L, &parts);
   }
   if (akl_file_open(parts.file, path, parts.settings->overwrite, parts.settings->resume,
@@ -331,7 +346,9 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
                     "While reading the service's answer, memory ran out.");
       r->answer.error.http_status = t->status;
     }
-    if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL)
+    if (c->state == AKL_OVER) /* cancelled meanwhile, by a finalizer of the program's */
+      c->error.maybe_created = c->kind == AKL_CREATE;
+    else if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL)
       op->jobs++;
     akl_error_clear(&r->answer.error);
     free(r->answer.token);
@@ -423,9 +440,16 @@ static int op_next(lua_State *L) {
   struct akl_call *c = &op->call;
   lua_settop(L, 1);
   if (c->events != NULL) {
+    /* Out of the call before it is told: a finalizer that runs meanwhile may take the next. */
+    union {
+      struct akl_event event;
+      char room[sizeof(struct akl_event) + AKL_EVENT_TEXT];
+    } copy;
+    struct akl_event *event = akl_call_event(c);
+    memcpy(&copy, event, sizeof *event + strlen(event->text) + 1);
+    free(event);
     lua_pushliteral(L, "event");
-    akl_core_push_event(L, c->events, c->job);
-    free(akl_call_event(c));
+    akl_core_push_event(L, &copy.event, c->job);
     return 2;
   }
   if (op->taken < op->jobs)

@@ -68,6 +68,30 @@ struct akl_engine *akl_engine_new(void) {
   return NULL;
 }
 
+static void free_multi(CURLM *multi) {
+  if (multi == NULL)
+    return;
+  (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, NULL);
+  (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, NULL);
+  (void)curl_multi_cleanup(multi);
+}
+
+/* After memory ran out inside libcurl (seen with 7.88), its multi handle may keep connections that
+** nobody closes, which PIPEWAIT then waits for, and sockets whose entry crashes the next user of the
+** same number. So nothing of it is used again. If there is no memory for a new one either, the old
+** one has to do until the next turn. */
+static void renew_multi(struct akl_engine *e) {
+  CURLM *old = e->multi;
+  if (set_up_multi(e)) {
+    free_multi(old);
+    e->curl_at = AKL_NEVER;
+    e->tainted = false;
+  } else {
+    free_multi(e->multi);
+    e->multi = old;
+  }
+}
+
 static void free_transfers(struct akl_engine *e, struct akl_link *ring) {
   struct akl_link *l;
   while ((l = akl_link_first(ring)) != NULL) {
@@ -88,11 +112,7 @@ void akl_engine_free(struct akl_engine *e) {
     free_transfers(e, &e->idle);
     for (unsigned i = 0; i < AKL_LANES; i++)
       free_transfers(e, &e->lanes[i].queue);
-    if (e->multi != NULL) {
-      (void)curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, NULL);
-      (void)curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, NULL);
-      (void)curl_multi_cleanup(e->multi);
-    }
+    free_multi(e->multi);
     akl_timers_free(&e->timers);
     akl_poller_close(&e->poller);
     free(e);
@@ -116,6 +136,8 @@ static void end(struct akl_engine *e, struct akl_transfer *t, CURLcode result) {
   (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
   t->result = result;
   t->status = (int)status;
+  if (result == CURLE_OUT_OF_MEMORY)
+    e->tainted = true;
   if (version != 0)
     lane->multiplexed = version >= CURL_HTTP_VERSION_2_0;
   lane->running--;
@@ -129,6 +151,7 @@ static void end_all(struct akl_engine *e) {
   struct akl_link *l;
   while ((l = akl_link_first(&e->running)) != NULL)
     end(e, AKL_OWNER(l, struct akl_transfer, link), CURLE_OUT_OF_MEMORY);
+  renew_multi(e);
 }
 
 /* Our own deadline, since libcurl's can be lost when memory runs out. */
@@ -171,7 +194,7 @@ unsigned akl_engine_lane(const char *host) {
   unsigned hash = 2166136261U;
   for (; *host != '\0'; host++)
     hash = (hash ^ (unsigned char)*host) * 16777619U;
-  return hash % AKL_LANES;
+  return hash % (AKL_LANES / 2);
 }
 
 static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t) {
@@ -281,6 +304,21 @@ static bool has_something(const struct akl_engine *e) {
   return !akl_link_alone(&e->ended) || !akl_link_alone(&e->news);
 }
 
+/* Look at the sockets, waiting up to 'timeout' for news of them. */
+static bool look(struct akl_engine *e, akl_usec timeout) {
+  struct akl_ready ready[BATCH];
+  int count =
+      akl_poller_settle(&e->poller) ? akl_poller_wait(&e->poller, timeout, ready, BATCH) : -1;
+  if (count < 0) {
+    end_all(e);
+    return false;
+  }
+  e->now = akl_now();
+  if (count > 0)
+    run_sockets(e, ready, count);
+  return true;
+}
+
 static void work(struct akl_engine *e) {
   e->now = akl_now();
   run_curl(e);
@@ -300,20 +338,16 @@ akl_usec akl_engine_timeout(const struct akl_engine *e) {
 }
 
 void akl_engine_step(struct akl_engine *e, akl_usec timeout) {
-  struct akl_ready ready[BATCH];
+  e->now = akl_now();
+  /* The program may have been away for longer than a limit: what came meanwhile came in time. */
+  if (akl_timers_next(&e->timers) <= e->now)
+    (void)look(e, 0);
   work(e);
   akl_usec next = akl_engine_timeout(e);
-  int count = akl_poller_settle(&e->poller)
-                  ? akl_poller_wait(&e->poller, next < timeout ? next : timeout, ready, BATCH)
-                  : -1;
-  if (count < 0) {
-    end_all(e);
-    return;
-  }
-  e->now = akl_now();
-  if (count > 0)
-    run_sockets(e, ready, count);
-  work(e);
+  if (look(e, next < timeout ? next : timeout))
+    work(e);
+  if (e->tainted && akl_link_alone(&e->running))
+    renew_multi(e);
 }
 
 void akl_engine_settle(struct akl_engine *e) {
@@ -327,8 +361,10 @@ void akl_engine_settle(struct akl_engine *e) {
     fine = akl_poller_wake(&e->poller) && fine;
   else if (next != AKL_NEVER)
     fine = akl_poller_arm(&e->poller, next) && fine;
-  if (!fine)
+  if (!fine) {
     end_all(e);
+    (void)akl_poller_wake(&e->poller); /* without a timer, waking again and again is what is left */
+  }
 }
 
 int akl_engine_pollfd(struct akl_engine *e) {

@@ -37,6 +37,7 @@ struct akl_engine {
   struct akl_link calls;                /* every call that is not over; the call room's */
   struct akl_link news; /* calls whose program should look at them; the call room's */
   unsigned idle_count, handles;
+  bool tainted; /* memory ran out inside libcurl: to be given a new multi handle */
   pid_t pid;    /* the process that made it; another one must not touch it */
   bool watched; /* a host's loop waits for the descriptor */
 };
@@ -69,7 +70,7 @@ void akl_engine_settle(struct akl_engine *e);
 /* An idle transfer, reset, or NULL when memory runs out. */
 struct akl_transfer *akl_engine_transfer(struct akl_engine *e);
 
-/* Which lane leads to this host. */
+/* Which lane leads to this host: one of the lower half; the upper half is for downloads. */
 unsigned akl_engine_lane(const char *host);
 
 /* Start a prepared transfer as soon as its lane has a place. From now on the engine owns it until

@@ -87,7 +87,10 @@ static bool is_refusal(const struct akl_error *e) {
 }
 
 bool akl_create_uncertain(const struct akl_error *error, bool maybe_sent) {
-  return maybe_sent && !error->has_code && !is_refusal(error);
+  /* Akool's codes are four digits from 1001 on, and each of them says no. Any other number may be a
+  ** gateway's, which knows nothing of what happened behind it. */
+  bool said_no = error->has_code && error->code > 1000 && error->code < 10000;
+  return maybe_sent && !said_no && !is_refusal(error);
 }
 
 /* ============================================================ } */

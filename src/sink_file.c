@@ -72,8 +72,19 @@ static bool open_part(struct akl_file *f, struct akl_error *error) {
     }
     bool regular = fstat(fd, &mine) == 0 && S_ISREG(mine.st_mode);
     bool locked = regular && (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
-    if (locked && stat(f->part, &named) == 0 && named.st_dev == mine.st_dev &&
-        named.st_ino == mine.st_ino) {
+    bool same = locked && stat(f->part, &named) == 0 && named.st_dev == mine.st_dev &&
+                named.st_ino == mine.st_ino;
+    /* A part with a second name is a finished file whose download died between its link and its
+    ** unlink, or somebody else's: writing to it would change what the other name shows. */
+    if (same && mine.st_nlink > 1) {
+      bool gone = unlink(f->part) == 0;
+      (void)close(fd);
+      if (gone)
+        continue;
+      akl_error_set(error, AKL_CAUSE_FILE_UNUSABLE, "%s is another file's second name.", f->part);
+      return false;
+    }
+    if (same) {
       f->fd = fd;
       f->size = mine.st_size;
       return true;
@@ -90,9 +101,14 @@ static bool open_part(struct akl_file *f, struct akl_error *error) {
   return false;
 }
 
-/* Weak ETags ("W/...") do not promise equal bytes. */
+/* Weak ETags ("W/...") do not promise equal bytes. What it says will be sent as a header, so it has
+** no control characters in it. */
 static bool is_strong(const char *etag) {
-  return etag[0] == '"' && strlen(etag) < AKL_ETAG_MAX;
+  size_t size = 0;
+  for (; etag[size] != '\0'; size++)
+    if ((unsigned char)etag[size] < 0x20 || etag[size] == 0x7f)
+      return false;
+  return etag[0] == '"' && size < AKL_ETAG_MAX;
 }
 
 static void read_note(struct akl_file *f) {
@@ -184,6 +200,12 @@ bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a) {
   if (is_document(a->type)) {
     akl_error_set(&f->error, AKL_CAUSE_NOT_A_VIDEO, "The result's address answered with %.80s.",
                   a->type);
+    return false;
+  }
+  if (a->status == 206 && f->size > 0 && strcmp(a->etag, f->etag) != 0) {
+    /* Not every server honours If-Range: this is the rest of another file. */
+    if (akl_file_restart(f))
+      akl_error_set(&f->error, AKL_CAUSE_CUT_SHORT, "The result changed while it was downloaded.");
     return false;
   }
   if (a->status == 206 && (a->first != f->size || a->total < f->size)) {

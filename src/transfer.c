@@ -68,6 +68,21 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
   return fd;
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* A kept connection was opened by another transfer, which may have been allowed more. */
+static int on_request(void *user, char *address, char *local, int port, int local_port) {
+  struct akl_transfer *t = user;
+  (void)local;
+  (void)port;
+  (void)local_port;
+  if (t->guard && akl_numeric_reach(address) != AKL_PUBLIC) {
+    t->refused_address = true;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  return CURL_PREREQFUNC_OK;
+}
+#endif
+
 /* A connection outlives the transfer that opened it, so this one is given the poller. */
 static int on_close(void *user, curl_socket_t fd) {
   akl_poller_closing(user, fd);
@@ -150,9 +165,12 @@ static void note_header(struct akl_transfer *t, const char *line, size_t size) {
   char text[AKL_ETAG_MAX] = "";
   size_t length;
   const char *value;
-  if (value_of(line, size, "content-length:", &length) != NULL ||
-      value_of(line, size, "transfer-encoding:", &length) != NULL) {
+  if (value_of(line, size, "content-length:", &length) != NULL) {
     t->framed = true;
+  } else if ((value = value_of(line, size, "transfer-encoding:", &length)) != NULL) {
+    /* Any other coding than a last "chunked" ends with the connection. */
+    if (length >= 7 && strncasecmp(value + length - 7, "chunked", 7) == 0)
+      t->framed = true;
   } else if ((value = value_of(line, size, "retry-after:", &length)) != NULL) {
     if (copy_value(text, sizeof text, value, length))
       t->retry_after = parse_retry_after(text);
@@ -321,6 +339,8 @@ static bool set_safety(struct akl_transfer *t, const struct akl_request *r) {
 #endif
   if (r->loopback)
     return fine && SET(CURLOPT_PROXY, "");
+  if (r->proxy != NULL)
+    return fine && SET(CURLOPT_PROXY, r->proxy) && SET(CURLOPT_NOPROXY, "");
   return fine && (r->settings->proxy == NULL || SET(CURLOPT_PROXY, r->settings->proxy));
 }
 
@@ -355,7 +375,12 @@ static bool set_post(struct akl_transfer *t, const struct akl_request *r) {
 ** libcurl refuses it to a handle that still has one from an exchange that ended badly. */
 static bool set_download(struct akl_transfer *t) {
   (void)SET(CURLOPT_BUFFERSIZE, (long)DOWNLOAD_BUFFER);
-  return SET(CURLOPT_FOLLOWLOCATION, 1L) && SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+#if LIBCURL_VERSION_NUM >= 0x075000
+  bool guarded = SET(CURLOPT_PREREQFUNCTION, on_request) && SET(CURLOPT_PREREQDATA, t);
+#else
+  bool guarded = !t->guard || SET(CURLOPT_FRESH_CONNECT, 1L);
+#endif
+  return guarded && SET(CURLOPT_FOLLOWLOCATION, 1L) && SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 }
 
 /* From CURLOPT_PIPEWAIT(3): "libcurl will wait for a connection to reveal if it is possible to

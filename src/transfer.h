@@ -41,6 +41,7 @@ struct akl_request {
   size_t body_size;
   bool once;             /* must not be sent twice by anyone: a paid POST */
   bool loopback;         /* the host is this machine: never through a proxy */
+  const char *proxy;     /* "": none; NULL: as the settings and the environment say */
   bool plain;            /* plain http is allowed */
   bool guard;            /* refuse addresses of this machine and of private networks */
   struct akl_file *file; /* a download into this file; NULL: an answer into memory */

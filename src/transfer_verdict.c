@@ -108,8 +108,12 @@ static void explain(const struct akl_transfer *t, const char *what, struct akl_e
   case CURLE_TOO_MANY_REDIRECTS:
     akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, there were too many redirects.", what);
     break;
-  case CURLE_UNSUPPORTED_PROTOCOL:
-    akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led away from https.", what);
+  case CURLE_UNSUPPORTED_PROTOCOL: /* also what libcurl says of an answer that is not HTTP */
+    if (t->file != NULL && t->header_bytes > 0)
+      akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led away from https.", what);
+    else
+      akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, what came was not HTTP (%s).", what,
+                    words(t));
     break;
   default:
     akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, the exchange failed (%s).", what,

@@ -51,6 +51,15 @@ enum akl_reach akl_address_reach(const struct sockaddr *address) {
   return AKL_PRIVATE;
 }
 
+enum akl_reach akl_numeric_reach(const char *address) {
+  unsigned char bytes[16];
+  if (inet_pton(AF_INET, address, bytes) == 1)
+    return reach_of_ipv4(four_bytes(bytes));
+  if (inet_pton(AF_INET6, address, bytes) == 1)
+    return reach_of_ipv6(bytes);
+  return AKL_PRIVATE;
+}
+
 /* Reach of a host as libcurl normalised it: octal, hex and short IPv4 forms are plain by now. */
 static enum akl_reach reach_of_host(const char *host) {
   unsigned char bytes[16];

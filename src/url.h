@@ -30,6 +30,9 @@ const char *akl_url_check(const char *url, size_t size, struct akl_url *out);
 /* How far an address reaches. Addresses of unknown families count as private. */
 enum akl_reach akl_address_reach(const struct sockaddr *address);
 
+/* The same for an address as text; what is none counts as private. */
+enum akl_reach akl_numeric_reach(const char *address);
+
 /* Copy a URL without its query and fragment, which may hold a signature, for events and messages.
 ** Control bytes become '?'. Always terminates; cuts what does not fit. */
 void akl_url_display(const char *url, char *out, size_t size);
