@@ -113,7 +113,7 @@ local function add_names(set, prefix, from)
 end
 
 local function methods(object)
-  return getmetatable(object).__index
+  return debug.getmetatable(object).__index -- getmetatable is not for programs
 end
 
 -- Running ------------------------------------------------------------------------------------

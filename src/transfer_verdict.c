@@ -55,18 +55,17 @@ static void untrusted(const struct akl_transfer *t, const char *what, struct akl
                   what);
 }
 
-static bool is_redirect(const struct akl_transfer *t) {
-  return t->status >= 300 && t->status < 400;
+/* Did the exchange end at a redirect that libcurl would not follow? */
+static bool cannot_follow(const struct akl_transfer *t) {
+  bool unwilling = t->result == CURLE_URL_MALFORMAT || t->result == CURLE_TOO_MANY_REDIRECTS ||
+                   t->result == CURLE_UNSUPPORTED_PROTOCOL;
+  return unwilling && t->status >= 300 && t->status < 400;
 }
 
 /* The exchange ended with an error of libcurl's. */
 static void explain(const struct akl_transfer *t, const char *what, struct akl_error *e) {
   switch (t->result) {
   case CURLE_OUT_OF_MEMORY:
-    if (is_redirect(t)) { /* libcurl's way to say that it cannot follow it */
-      akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led nowhere.", what);
-      break;
-    }
     akl_error_set(e, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", what);
     break;
   case CURLE_OPERATION_TIMEDOUT:
@@ -105,15 +104,9 @@ static void explain(const struct akl_transfer *t, const char *what, struct akl_e
     akl_error_set(e, AKL_CAUSE_CONNECTION_LOST,
                   "While %s, the connection broke before an answer came (%s).", what, words(t));
     break;
-  case CURLE_TOO_MANY_REDIRECTS:
-    akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, there were too many redirects.", what);
-    break;
-  case CURLE_UNSUPPORTED_PROTOCOL: /* also what libcurl says of an answer that is not HTTP */
-    if (t->file != NULL && t->header_bytes > 0)
-      akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led away from https.", what);
-    else
-      akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, what came was not HTTP (%s).", what,
-                    words(t));
+  case CURLE_UNSUPPORTED_PROTOCOL:
+    akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, what came was not HTTP (%s).", what,
+                  words(t));
     break;
   default:
     akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, the exchange failed (%s).", what,
@@ -145,6 +138,8 @@ bool akl_transfer_failed(const struct akl_transfer *t, const char *what, struct 
   else if (t->refused_address)
     akl_error_set(e, AKL_CAUSE_PRIVATE_ADDRESS,
                   "While %s, the host turned out to be at a private address.", what);
+  else if (cannot_follow(t))
+    akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led nowhere (%s).", what, words(t));
   else if (t->result != CURLE_OK)
     explain(t, what, e);
   else if (!incomplete(t, what, e))

@@ -13,6 +13,9 @@ local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local lfs = require "lfs"
+local uv = require "luv"
+
+uv.new_tcp():close() -- libuv keeps a descriptor from its first socket on; let that be now
 
 local fixture = {}
 
