@@ -346,10 +346,12 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
                     "While reading the service's answer, memory ran out.");
       r->answer.error.http_status = t->status;
     }
-    if (c->state == AKL_OVER) /* cancelled meanwhile, by a finalizer of the program's */
-      c->error.maybe_created = c->kind == AKL_CREATE;
-    else if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL)
+    if (c->state == AKL_OVER) { /* cancelled meanwhile, by a finalizer of the program's */
+      if (c->kind == AKL_CREATE)
+        akl_error_uncertain(&c->error);
+    } else if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL) {
       op->jobs++;
+    }
     akl_error_clear(&r->answer.error);
     free(r->answer.token);
     r->answer.token = NULL;

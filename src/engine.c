@@ -248,9 +248,12 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
   struct akl_lane *lane = &e->lanes[t->lane];
   if (t->timer.slot != 0) /* running */
     end(e, t, CURLE_ABORTED_BY_CALLBACK);
+  /* libcurl 7.88 leaves a handle whose exchange failed at a redirect with its receive buffer, and
+  ** then refuses to set it up anew; so only a handle that ended well is used again. */
+  bool sound = t->result == CURLE_OK;
   akl_link_remove(&t->link);
   akl_transfer_reset(t);
-  if (e->idle_count < IDLE_MAX) {
+  if (sound && e->idle_count < IDLE_MAX) {
     akl_link_prepend(&e->idle, &t->link);
     e->idle_count++;
   } else {

@@ -372,7 +372,7 @@ static bool set_post(struct akl_transfer *t, const struct akl_request *r) {
 }
 
 /* A download may be redirected, since it carries no credentials. The larger buffer is a wish:
-** libcurl refuses it to a handle that still has one from an exchange that ended badly. */
+** libcurl may refuse it to a handle that already has one. */
 static bool set_download(struct akl_transfer *t) {
   (void)SET(CURLOPT_BUFFERSIZE, (long)DOWNLOAD_BUFFER);
 #if LIBCURL_VERSION_NUM >= 0x075000
