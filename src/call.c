@@ -7,8 +7,6 @@
 
 #include "call_inside.h"
 
-#define POLL_PATIENCE (120 * AKL_SECOND) /* how long a poll endures failures in a row */
-
 void akl_call_news(struct akl_call *c) {
   struct akl_engine *e = c->engine;
   if (e == NULL || !akl_link_alone(&c->news))
@@ -92,19 +90,6 @@ void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) 
   akl_error_clear(&error);
 }
 
-/* The time for following a job is up. The job itself goes on. */
-static void wait_is_over(struct akl_call *c) {
-  static const char *const words[] = {"not known", "queueing", "processing", "completed", "failed"};
-  struct akl_error error = {0};
-  akl_error_set(&error, AKL_CAUSE_TIMEOUT_WAIT,
-                "Job %s was not done within %.3g s; its last status was %s%s%s.", c->job,
-                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status],
-                c->failing_with == NULL ? "" : ", and the last request failed with ",
-                c->failing_with == NULL ? "" : c->failing_with);
-  akl_call_fail(c, &error);
-  akl_error_clear(&error);
-}
-
 /* ============================================================ }
 ** {====== Waiting ====== */
 
@@ -112,7 +97,7 @@ static void set_timer(struct akl_call *c, akl_usec at) {
   akl_timers_set(&c->engine->timers, &c->timer, at < c->deadline ? at : c->deadline);
 }
 
-static void pause_until(struct akl_call *c, akl_usec at) {
+void akl_call_pause(struct akl_call *c, akl_usec at) {
   c->state = AKL_PAUSED;
   set_timer(c, at);
 }
@@ -120,7 +105,7 @@ static void pause_until(struct akl_call *c, akl_usec at) {
 static void on_timer(struct akl_timer *timer, akl_usec now) {
   struct akl_call *c = AKL_OWNER(timer, struct akl_call, timer);
   if (c->deadline <= now)
-    wait_is_over(c);
+    akl_poll_expired(c);
   else if (c->kind == AKL_SLEEP)
     akl_call_over(c);
   else if (c->state == AKL_PAUSED)
@@ -161,7 +146,7 @@ void akl_call_begin(struct akl_call *c) {
   bool api = c->kind != AKL_DOWNLOAD;
   akl_usec now = akl_now();
   if (api && c->client->pace.not_before > now) {
-    pause_until(c, c->client->pace.not_before);
+    akl_call_pause(c, c->client->pace.not_before);
     return;
   }
   if (api && c->kind != AKL_TOKEN && c->client->get == NULL) {
@@ -194,26 +179,6 @@ void akl_call_begin(struct akl_call *c) {
 /* ============================================================ }
 ** {====== Failures ====== */
 
-/* A poll endures failures that may pass: the next poll is the retry. */
-static void poll_failed(struct akl_call *c, const struct akl_error *error) {
-  akl_usec now = akl_now(), wait;
-  if (c->failures++ == 0)
-    c->failing_since = now;
-  c->failing_with = error->name;
-  bool enough = c->failures > c->settings->max_retries &&
-                (c->settings->max_retries == 0 || now - c->failing_since >= POLL_PATIENCE);
-  if (enough || !error->retryable) {
-    akl_call_fail(c, error);
-    return;
-  }
-  wait =
-      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
-  if (wait < akl_seconds(error->retry_after))
-    wait = akl_seconds(error->retry_after);
-  akl_record_retry(c, error, wait);
-  pause_until(c, now + wait);
-}
-
 static bool token_was_refused(const struct akl_call *c, const struct akl_error *error) {
   return error->code == 1101 && !error->maybe_created && c->client->auth == AKL_AUTH_PAIR &&
          !c->renewed && c->kind != AKL_TOKEN && c->kind != AKL_DOWNLOAD;
@@ -231,7 +196,7 @@ static void request_failed(struct akl_call *c, const struct akl_error *error) {
   if (error->kind == AKL_KIND_RATE_LIMITED)
     akl_pace_refused(&c->client->pace, error->retry_after, akl_now());
   if (c->kind == AKL_POLL) {
-    poll_failed(c, error);
+    akl_poll_failed(c, error);
     return;
   }
   if (c->kind == AKL_DOWNLOAD)
@@ -244,27 +209,11 @@ static void request_failed(struct akl_call *c, const struct akl_error *error) {
   }
   c->failures++;
   akl_record_retry(c, error, wait);
-  pause_until(c, akl_now() + wait);
+  akl_call_pause(c, akl_now() + wait);
 }
 
 /* ============================================================ }
 ** {====== Answers ====== */
-
-/* Two multiplications for eight bytes: enough to tell an answer from the last one of the same job,
-** with 128 bits against chance. */
-static void digest(const char *bytes, size_t size, uint64_t out[2]) {
-  uint64_t a = 0x9E3779B97F4A7C15U ^ size, b = 0xC2B2AE3D27D4EB4FU + size, word;
-  for (size_t i = 0; i < size; i += 8) {
-    word = 0;
-    memcpy(&word, bytes + i, size - i < 8 ? size - i : 8);
-    a = (a ^ word) * 0xFF51AFD7ED558CCDU;
-    a ^= a >> 32;
-    b = (b + word) * 0xC4CEB9FE1A85EC53U;
-    b ^= b >> 29;
-  }
-  out[0] = a;
-  out[1] = b;
-}
 
 static void request_succeeded(struct akl_call *c) {
   akl_pace_success(&c->client->pace);
@@ -276,21 +225,8 @@ static void request_succeeded(struct akl_call *c) {
   c->renewed = false; /* a poll may outlive more than one token */
 }
 
-static void poll_again(struct akl_call *c) {
-  akl_usec wait =
-      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
-  pause_until(c, akl_now() + wait);
-}
-
-/* Is this byte for byte the answer that the poll got last? */
-static bool is_unchanged(struct akl_call *c, const struct akl_transfer *t, uint64_t seen[2]) {
-  digest(t->answer.data, t->answer.size, seen);
-  return t->status == 200 && c->learnt && seen[0] == c->seen[0] && seen[1] == c->seen[1];
-}
-
 bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
   struct akl_error error = {0};
-  uint64_t seen[2];
   bool to_be_read = false;
   c->transfer = NULL;
   if (akl_transfer_failed(t, doing(c), &error)) {
@@ -305,35 +241,15 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
       akl_call_over(c);
     else
       request_failed(c, &error);
-  } else if (c->kind == AKL_POLL && is_unchanged(c, t, seen)) {
+  } else if (c->kind == AKL_POLL && akl_poll_unchanged(c, t)) {
     akl_record_answer(c, t, &error);
     request_succeeded(c);
-    poll_again(c);
+    akl_poll_again(c);
   } else {
     to_be_read = true;
   }
   akl_error_clear(&error);
   return to_be_read;
-}
-
-/* A good answer to a poll. */
-static bool polled(struct akl_call *c, const struct akl_transfer *t, const struct akl_answer *a) {
-  bool news = a->status != AKL_UNKNOWN && a->status != (enum akl_status)c->status;
-  if (!c->learnt || a->number != c->number)
-    akl_record_status(c, a->number);
-  c->learnt = true;
-  c->number = a->number;
-  digest(t->answer.data, t->answer.size, c->seen);
-  if (a->status != AKL_UNKNOWN)
-    c->status = (unsigned char)a->status;
-  /* Only completed and failed are ends; whatever else the service may say, the job goes on. */
-  if (a->status == AKL_COMPLETED || a->status == AKL_FAILED)
-    akl_call_over(c);
-  else
-    poll_again(c);
-  if (news)
-    akl_call_news(c);
-  return news;
 }
 
 static bool token_came(struct akl_call *c, const struct akl_answer *answer) {
@@ -360,7 +276,7 @@ bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_an
   akl_record_answer(c, t, error);
   request_succeeded(c);
   if (c->kind == AKL_POLL)
-    return polled(c, t, answer);
+    return akl_polled(c, t, answer);
   if (c->kind == AKL_TOKEN)
     return token_came(c, answer);
   akl_call_over(c);
@@ -402,7 +318,7 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
   if (c->kind == AKL_POLL)
     c->deadline = now + c->settings->wait_timeout;
   if (c->kind == AKL_SLEEP || wait > 0) {
-    pause_until(c, now + wait);
+    akl_call_pause(c, now + wait);
     if (c->engine->watched)
       (void)akl_poller_wake(&c->engine->poller);
   } else {

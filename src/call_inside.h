@@ -1,7 +1,7 @@
 /*
-** call, from inside: what the files of the call room share. `call.c` is a call's life,
-** `call_token.c` the getToken call that others wait for, `call_download.c` what is particular to
-** downloads, `call_event.c` what is told on the way.
+** call, from inside: what the files of the call room share. `call.c` is a call's life, `call_poll.c`
+** following a job, `call_token.c` the getToken call that others wait for, `call_download.c` what is
+** particular to downloads, `call_event.c` what is told on the way.
 */
 #ifndef AKL_CALL_INSIDE_H
 #define AKL_CALL_INSIDE_H
@@ -13,12 +13,33 @@
 /* Send a request now, or as soon as the shared pace and a token allow. */
 void akl_call_begin(struct akl_call *c);
 
+/* Let the call's timer fire at 'at', or at its deadline if that comes first. */
+void akl_call_pause(struct akl_call *c, akl_usec at);
+
 /* The end of every call. What it still needs for its result stays until akl_call_free. */
 void akl_call_over(struct akl_call *c);
 
 /* The end of a call that failed; 'error' stays the caller's. */
 void akl_call_fail(struct akl_call *c, const struct akl_error *error);
 void akl_call_fail_for_memory(struct akl_call *c);
+
+/* ============================================================ }
+** {====== call_poll.c ====== */
+
+/* The time for following a job is up. The job itself goes on. */
+void akl_poll_expired(struct akl_call *c);
+
+/* Ask again when the schedule says so. */
+void akl_poll_again(struct akl_call *c);
+
+/* Is this byte for byte the answer that the poll got last? */
+bool akl_poll_unchanged(const struct akl_call *c, const struct akl_transfer *t);
+
+/* A request failed. A poll endures failures that may pass: the next poll is the retry. */
+void akl_poll_failed(struct akl_call *c, const struct akl_error *error);
+
+/* A good answer came. True: the program should be told of its job. */
+bool akl_polled(struct akl_call *c, const struct akl_transfer *t, const struct akl_answer *a);
 
 /* ============================================================ }
 ** {====== call_token.c ====== */

@@ -1,6 +1,7 @@
 /*
 ** core: what the files of this room share. `core.c` is the module and its engine, `core_client.c`
-** settings and clients, `core_op.c` ops, `core_value.c` errors and events as Lua tables.
+** settings and clients, `core_start.c` the beginnings of ops, `core_op.c` ops, `core_value.c` errors
+** and events as Lua tables.
 */
 #ifndef AKL_CORE_H
 #define AKL_CORE_H
@@ -46,6 +47,9 @@ struct akl_op {
 ** its box. In a forked child the parent's is left alone and a new one is made. */
 struct akl_engine_box *akl_core_engine(lua_State *L);
 
+/* [-0, +2, e] Push the engine and a new op that the engine can find. */
+void akl_core_new_op(lua_State *L);
+
 /* [-0, +1, -] Push the op whose call this is, or nil when the program has dropped it. The engine's
 ** box is at 'engine'. */
 void akl_core_push_op(lua_State *L, int engine, const struct akl_call *c);
@@ -80,7 +84,7 @@ struct akl_settings *akl_core_check_settings(lua_State *L, int index);
 
 /* Functions of the module, one table per file. */
 extern const luaL_Reg akl_core_client_functions[];
-extern const luaL_Reg akl_core_op_functions[];
+extern const luaL_Reg akl_core_start_functions[];
 extern const luaL_Reg akl_core_value_functions[];
 
 /* [-0, +0, m] Make the metatables of a file. */

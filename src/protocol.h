@@ -12,6 +12,9 @@
 #include "answer.h"
 #include "call.h"
 
+/* Where the registry keeps lua-cjson's decode, of an instance of our own. */
+#define AKL_JSON_DECODE "akool.lipsync.decode"
+
 /* Where a token is fetched. */
 extern const char akl_protocol_token_path[];
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "errors.h"
+#include "headers.h"
 #include "list.h"
 #include "poller.h"
 #include "settings.h"
@@ -18,18 +19,6 @@
 #include "timers.h"
 
 enum { AKL_HEADERS_MAX = 64 * 1024 }; /* bytes of all headers of one answer */
-
-/* Request headers, shared by counting: the same list serves thousands of polls. */
-struct akl_headers {
-  unsigned refs;
-  struct curl_slist *list; /* owned; may hold credentials */
-};
-
-/* Takes over 'list'. NULL when memory runs out; then 'list' has been freed. */
-struct akl_headers *akl_headers_new(struct curl_slist *list);
-struct akl_headers *akl_headers_ref(struct akl_headers *h);
-/* Give one reference back; the last one wipes and frees the list. NULL is fine. */
-void akl_headers_unref(struct akl_headers *h);
 
 /* What to ask. Everything is borrowed: 'url' until akl_transfer_prepare returns, 'body' and 'file'
 ** until the transfer is recycled; settings and headers are counted. */

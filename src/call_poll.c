@@ -1,0 +1,84 @@
+/* call, polls: following a job to its end; see call_inside.h. */
+#include <string.h> /* memcpy */
+
+#include "call_inside.h"
+
+#define PATIENCE (120 * AKL_SECOND) /* how long a poll endures failures in a row */
+
+/* Two multiplications for eight bytes: enough to tell an answer from the last one of the same job,
+** with 128 bits against chance. */
+static void digest(const char *bytes, size_t size, uint64_t out[2]) {
+  uint64_t a = 0x9E3779B97F4A7C15U ^ size, b = 0xC2B2AE3D27D4EB4FU + size, word;
+  for (size_t i = 0; i < size; i += 8) {
+    word = 0;
+    memcpy(&word, bytes + i, size - i < 8 ? size - i : 8);
+    a = (a ^ word) * 0xFF51AFD7ED558CCDU;
+    a ^= a >> 32;
+    b = (b + word) * 0xC4CEB9FE1A85EC53U;
+    b ^= b >> 29;
+  }
+  out[0] = a;
+  out[1] = b;
+}
+
+void akl_poll_expired(struct akl_call *c) {
+  static const char *const words[] = {"not known", "queueing", "processing", "completed", "failed"};
+  struct akl_error error = {0};
+  akl_error_set(&error, AKL_CAUSE_TIMEOUT_WAIT,
+                "Job %s was not done within %.3g s; its last status was %s%s%s.", c->job,
+                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status],
+                c->failing_with == NULL ? "" : ", and the last request failed with ",
+                c->failing_with == NULL ? "" : c->failing_with);
+  akl_call_fail(c, &error);
+  akl_error_clear(&error);
+}
+
+void akl_poll_again(struct akl_call *c) {
+  akl_usec wait =
+      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  akl_call_pause(c, akl_now() + wait);
+}
+
+bool akl_poll_unchanged(const struct akl_call *c, const struct akl_transfer *t) {
+  uint64_t seen[2];
+  digest(t->answer.data, t->answer.size, seen);
+  return t->status == 200 && c->learnt && seen[0] == c->seen[0] && seen[1] == c->seen[1];
+}
+
+void akl_poll_failed(struct akl_call *c, const struct akl_error *error) {
+  akl_usec now = akl_now(), wait;
+  if (c->failures++ == 0)
+    c->failing_since = now;
+  c->failing_with = error->name;
+  bool enough = c->failures > c->settings->max_retries &&
+                (c->settings->max_retries == 0 || now - c->failing_since >= PATIENCE);
+  if (enough || !error->retryable) {
+    akl_call_fail(c, error);
+    return;
+  }
+  wait =
+      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  if (wait < akl_seconds(error->retry_after))
+    wait = akl_seconds(error->retry_after);
+  akl_record_retry(c, error, wait);
+  akl_call_pause(c, now + wait);
+}
+
+bool akl_polled(struct akl_call *c, const struct akl_transfer *t, const struct akl_answer *a) {
+  bool news = a->status != AKL_UNKNOWN && a->status != (enum akl_status)c->status;
+  if (!c->learnt || a->number != c->number)
+    akl_record_status(c, a->number);
+  c->learnt = true;
+  c->number = a->number;
+  digest(t->answer.data, t->answer.size, c->seen);
+  if (a->status != AKL_UNKNOWN)
+    c->status = (unsigned char)a->status;
+  /* Only completed and failed are ends; whatever else the service may say, the job goes on. */
+  if (a->status == AKL_COMPLETED || a->status == AKL_FAILED)
+    akl_call_over(c);
+  else
+    akl_poll_again(c);
+  if (news)
+    akl_call_news(c);
+  return news;
+}

@@ -1,0 +1,237 @@
+/*
+** core, starts: every op begins here, as a method of a client or a function of the module. What a
+** program passes is checked before anything is sent. Parts of a call are allocated only after the op
+** that will own them is there, and nothing may raise in between.
+*/
+#include <lauxlib.h>
+#include <stdlib.h> /* free */
+#include <string.h> /* strdup */
+
+#include "core.h"
+#include "protocol.h"
+#include "url.h"
+
+/* {====== From parts to an op ====== */
+
+/* Free the parts of a call that is not to be. */
+static void drop_parts(struct akl_call_parts *parts) {
+  if (parts->body != NULL)
+    akl_wipe(parts->body, strlen(parts->body));
+  if (parts->file != NULL)
+    akl_file_close(parts->file, true);
+  free(parts->file);
+  free(parts->target);
+  free(parts->job);
+  free(parts->body);
+}
+
+/* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */
+static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts, akl_usec wait,
+                 bool wants_progress) {
+  struct akl_engine_box *box = lua_touserdata(L, -2);
+  struct akl_op *op = lua_touserdata(L, -1);
+  parts->engine = box->engine;
+  if (box->engine == NULL) { /* by a finalizer that ran while the op was made */
+    drop_parts(parts);
+    return luaL_error(L, "attempt to use a closed engine");
+  }
+  if (!akl_call_init(&op->call, kind, parts))
+    return luaL_error(L, "not enough memory");
+  op->call.wants_progress = wants_progress;
+  akl_call_start(&op->call, wait);
+  akl_engine_settle(box->engine);
+  return 1;
+}
+
+/* ============================================================ }
+** {====== Checks ====== */
+
+/* What is wrong with a URL that the service is to fetch. */
+static const char *bad_media(const struct akl_client *c, const char *url, size_t size) {
+  struct akl_url parsed;
+  const char *bad = akl_url_check(url, size, &parsed);
+  if (bad != NULL && size > 0 && strstr(url, "://") == NULL)
+    return "is not an http(s) URL; a file of yours has to be uploaded somewhere public first";
+  if (bad == NULL && c->url.reach == AKL_PUBLIC && parsed.reach != AKL_PUBLIC)
+    return "points at this machine or at a private network, where the service cannot reach it";
+  return bad;
+}
+
+/* The id at 'index', or NULL after pushing nil and an error. */
+static const char *check_id(lua_State *L, int index) {
+  size_t size;
+  const char *id = luaL_checklstring(L, index, &size), *bad = akl_protocol_bad_id(id, size);
+  if (bad == NULL)
+    return id;
+  (void)akl_core_refuse(L, AKL_CAUSE_BAD_ID, "The job id", bad);
+  return NULL;
+}
+
+static int out_of_memory(lua_State *L, struct akl_call_parts *parts) {
+  drop_parts(parts);
+  return luaL_error(L, "not enough memory");
+}
+
+/* ============================================================ }
+** {====== Starts: methods of a client ====== */
+
+/* client:create(settings, video_url, audio_url, webhook_url or nil) */
+int akl_core_create(lua_State *L) {
+  static const char *const names[] = {"video_url", "audio_url", "webhook_url"};
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  lua_settop(L, 5);
+  for (int i = 0; i < 3; i++) {
+    size_t size;
+    if (i == 2 && lua_isnoneornil(L, 5))
+      break;
+    const char *url = luaL_checklstring(L, 3 + i, &size);
+    const char *bad = bad_media(parts.client, url, size);
+    if (bad != NULL && !(i == 2 && size == 0))
+      return akl_core_refuse(L, AKL_CAUSE_BAD_URL, names[i], bad);
+  }
+  akl_protocol_create_body(L, lua_tostring(L, 3), lua_tostring(L, 4), lua_tostring(L, 5));
+  akl_core_new_op(L);
+  parts.body = strdup(lua_tostring(L, 6));
+  parts.target = akl_protocol_target(AKL_CREATE, NULL);
+  if (parts.body == NULL || parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, AKL_CREATE, &parts, 0, false);
+}
+
+/* The start of an op about the job whose id is at 3. */
+static int start_about_job(lua_State *L, enum akl_call_kind kind, akl_usec wait) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  const char *id = check_id(L, 3);
+  if (id == NULL)
+    return 2;
+  akl_core_new_op(L);
+  parts.job = strdup(id);
+  parts.target = akl_protocol_target(kind, id);
+  if (parts.job == NULL || parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, kind, &parts, wait, false);
+}
+
+/* client:info(settings, id) */
+int akl_core_info(lua_State *L) {
+  return start_about_job(L, AKL_INFO, 0);
+}
+
+/* client:poll(settings, id, known): follow a job; 'known' says that its status is known already, so
+** that the first request can wait for the first interval. */
+int akl_core_poll(lua_State *L) {
+  struct akl_client *c = akl_core_check_client(L, 1);
+  const struct akl_settings *s = akl_core_check_settings(L, 2);
+  bool known = lua_toboolean(L, 4);
+  akl_usec wait = known ? akl_poll_wait(&s->poll, &c->pace, 0, akl_client_dice(c)) : 0;
+  return start_about_job(L, AKL_POLL, wait);
+}
+
+/* client:credits(settings) */
+int akl_core_credits(lua_State *L) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  akl_core_new_op(L);
+  parts.target = akl_protocol_target(AKL_CREDITS, NULL);
+  if (parts.target == NULL)
+    return out_of_memory(L, &parts);
+  return start(L, AKL_CREDITS, &parts, 0, false);
+}
+
+/* What is wrong with the URL of a result. */
+static const char *bad_result(const struct akl_client *c, const struct akl_settings *s,
+                              const char *url, size_t size, enum akl_cause *cause) {
+  struct akl_url parsed;
+  const char *bad = akl_url_check(url, size, &parsed);
+  *cause = AKL_CAUSE_BAD_URL;
+  if (bad != NULL)
+    return bad;
+  bool private = parsed.reach != AKL_PUBLIC;
+  if (private && c->url.reach == AKL_PUBLIC && !s->allow_private) {
+    *cause = AKL_CAUSE_PRIVATE_ADDRESS;
+    return "points at a private address, which no result of a public service should";
+  }
+  if (!parsed.https && parsed.reach != AKL_LOOPBACK && !s->allow_http)
+    return "is plain http (allow_http = true if that is meant)";
+  return NULL;
+}
+
+/* client:download(settings, url, path, id or nil, wants_progress) */
+int akl_core_download(lua_State *L) {
+  struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
+                                 .settings = akl_core_check_settings(L, 2)};
+  size_t url_size, path_size;
+  enum akl_cause cause;
+  const char *url = luaL_checklstring(L, 3, &url_size);
+  const char *path = luaL_checklstring(L, 4, &path_size);
+  const char *id = luaL_optstring(L, 5, NULL);
+  bool wants_progress = lua_toboolean(L, 6);
+  const char *bad = bad_result(parts.client, parts.settings, url, url_size, &cause);
+  if (bad != NULL)
+    return akl_core_refuse(L, cause, "The result's URL", bad);
+  if (strlen(path) != path_size)
+    return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
+  akl_core_new_op(L);
+
+  struct akl_error error = {0};
+  parts.target = strdup(url);
+  parts.job = id == NULL ? NULL : strdup(id);
+  parts.file = malloc(sizeof *parts.file);
+  if (parts.target == NULL || (id != NULL && parts.job == NULL) || parts.file == NULL) {
+    free(parts.file);
+    parts.file = NULL;
+    return out_of_memory(L, &parts);
+  }
+  if (akl_file_open(parts.file, path, parts.settings->overwrite, parts.settings->resume,
+                    parts.settings->max_bytes, &error))
+    return start(L, AKL_DOWNLOAD, &parts, 0, wants_progress);
+
+  /* The op stays unused; its error is what it carries out of here. */
+  struct akl_op *op = lua_touserdata(L, -1);
+  free(parts.file);
+  free(parts.target);
+  op->call.job = parts.job;
+  op->call.error = error;
+  lua_pushnil(L);
+  akl_core_push_error(L, &op->call.error, op->call.job);
+  return 2;
+}
+
+/* core.try_path(settings, path): could a download write there? True, or nil and an error. Leaves
+** nothing behind. */
+static int core_try_path(lua_State *L) {
+  const struct akl_settings *s = akl_core_check_settings(L, 1);
+  size_t size;
+  const char *path = luaL_checklstring(L, 2, &size);
+  if (strlen(path) != size)
+    return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
+  akl_core_new_op(L); /* only to own the error while Lua makes its table */
+  struct akl_op *op = lua_touserdata(L, -1);
+  struct akl_file file;
+  if (akl_file_open(&file, path, s->overwrite, true, s->max_bytes, &op->call.error)) {
+    akl_file_close(&file, true);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  akl_core_push_error(L, &op->call.error, NULL);
+  return 2;
+}
+
+/* core.sleep(seconds) */
+static int core_sleep(lua_State *L) {
+  struct akl_call_parts parts = {0};
+  akl_usec length = akl_seconds(luaL_checknumber(L, 1));
+  akl_core_new_op(L);
+  return start(L, AKL_SLEEP, &parts, length, false);
+}
+
+/* ============================================================ } */
+
+const luaL_Reg akl_core_start_functions[] = {
+    {"sleep", core_sleep},
+    {"try_path", core_try_path},
+    {NULL, NULL},
+};
