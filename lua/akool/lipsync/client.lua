@@ -126,11 +126,11 @@ end
 
 -- Awaiting -------------------------------------------------------------------------------------
 
---- Call a callback. If it raises, its error goes to the caller, and what was going on ends.
-local function tell(stop, callback, ...)
+--- Call a callback. If it raises, its error goes to the caller, and the op it is about ends.
+local function tell(op, callback, ...)
   local ok, why = pcall(callback, ...)
   if not ok then
-    stop()
+    op:cancel()
     error(why, 0)
   end
 end
@@ -139,14 +139,13 @@ end
 local function await(self, op, opts, wanted)
   local on_event = opts and opts.on_event or self.merged.on_event
   local on_progress = opts and opts.on_progress or self.merged.on_progress
-  local function stop() op:cancel() end
   while true do
     local kind, value, extra = loop.next(op)
     if kind == "event" then
       if options.logging then log(value) end
-      if on_event then tell(stop, on_event, value) end
+      if on_event then tell(op, on_event, value) end
     elseif kind == "progress" then
-      if on_progress then tell(stop, on_progress, value, extra) end
+      if on_progress then tell(op, on_progress, value, extra) end
     elseif kind == "failed" then
       if value.job then setmetatable(value.job, self.jobs) end
       return kind, value
@@ -186,9 +185,9 @@ end
 
 --- An info or credits op, from start to result.
 local function call(self, name, opts, id)
-  local raw, settings = self.core, settings_for(self, opts)
+  local settings = settings_for(self, opts)
   local function run()
-    local op, err = raw[name](raw, settings, id)
+    local op, err = self.core[name](self.core, settings, id)
     if not op then return nil, err end
     return result(self, op, opts)
   end
@@ -350,7 +349,7 @@ local function wait(self, given, id, opts)
   while true do
     local status, found = following()
     if status == "error" then return nil, found end
-    if on_status then tell(stop, on_status, status, found) end
+    if on_status then tell({ cancel = stop }, on_status, status, found) end
     if status == "completed" then return found end
     if status == "failed" then
       return nil, core.error("job_failed", ("Job %s failed."):format(id),
