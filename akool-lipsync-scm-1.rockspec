@@ -17,7 +17,7 @@ description = {
   labels = { "http", "video", "async" },
 }
 
-supported_platforms = { "unix" }
+supported_platforms = { "linux" }
 
 dependencies = {
   "lua >= 5.1, < 5.5",

@@ -417,6 +417,42 @@ describe("client:create", function()
       end
     end)
 
+    it("is not sent with a new token when the refusal of the old one comes with a job", function()
+      t.service:fail { at = "create", times = "always",
+        json = { code = 1101, msg = "expired", data = { _id = "66160f989dfc997ac289037b" } } }
+      local err = failing_create(t.client {
+        client_id = fixture.secrets.client_id, client_secret = fixture.secrets.client_secret,
+      })
+      assert.equal(1101, err.code)
+      assert_left_in_doubt(err)
+      assert.is_false(err.retryable)
+      assert.equal("66160f989dfc997ac289037b", err.job.id)
+    end)
+
+    it("is in doubt when its code is none of the service's, who may not have spoken", function()
+      for _, code in ipairs { 504, 0, 200, 999, 10000, -1, 100000 } do
+        t.service:reset()
+        t.service:fail { at = "create", times = "always", carry_out = true,
+          json = { code = code, msg = "upstream" } }
+        local err = failing_create(t.client())
+        assert.equal(code, err.code)
+        assert_left_in_doubt(err)
+        assert.is_false(err.retryable)
+        assert.equal(1, #t.service:jobs())
+      end
+    end)
+
+    it("is a refusal when its code looks like the service's, even if nobody knows it", function()
+      for _, code in ipairs { 1001, 4711, 9999 } do
+        t.service:reset()
+        t.service:fail { at = "create", times = "always", code = code }
+        local err = failing_create(t.client())
+        assert.equal(code, err.code)
+        assert.is_false(err.maybe_created)
+        assert.equal(1, t.service:count "create")
+      end
+    end)
+
     it("hands out the id as a job that can be asked about", function()
       t.service:fail { at = "create", data = { video_status = "soon" } }
       local err = failing_create(t.client())

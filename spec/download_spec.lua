@@ -163,6 +163,20 @@ describe("client:download", function()
       assert.is_true(#requests(t) <= 10)
     end)
 
+    it("comes after a redirect that could not be followed as if that had not been", function()
+      local job, bytes = result_of(t, 300000)
+      local client = t.client()
+      for _, target in ipairs { "ftp://127.0.0.1/x", "http://[x/", "http://127.0.0.1:1/x" } do
+        t.service:fail { at = "file", redirect = target, times = 3 }
+        for _ = 1, 3 do refused(client:download(job, out, ONCE)) end
+        for _ = 1, 3 do
+          local file, err = client:download(job, out)
+          right(file, err, bytes)
+          os.remove(out)
+        end
+      end
+    end)
+
     it("of a job that is not completed is not ready", function()
       local job = t.job()
       local err = refused(t.client():download(job, out))
@@ -232,6 +246,15 @@ describe("client:download", function()
       t.service:fail { at = "file", framing = "none" }
       local err = refused(t.client():download(job, out, ONCE))
       assert.equal("length_unknown", err.name)
+    end)
+
+    it("there is no file when only the end of the connection is to end it", function()
+      for _, coding in ipairs { "identity", "gzip", "chunked, identity" } do
+        local job = result_of(t, 3000)
+        t.service:fail { at = "file", framing = "none", cut = 2000,
+          headers = { ["Transfer-Encoding"] = coding } }
+        refused(t.client():download(job, out, ONCE))
+      end
     end)
   end)
 
@@ -383,6 +406,26 @@ describe("client:download", function()
       end)
     end
 
+    it("starts again when the rest is another file's, which If-Range should prevent", function()
+      local job, bytes = result_of(t, SIZE)
+      t.service:fail { at = "file", cut = CUT, raw = OTHER:sub(1, SIZE), etag = '"before"' }
+      local file, err = t.client():download(job, out, { max_retries = 0 })
+      assert.is_nil(file)
+      assert.equal("network", err.kind)
+      local from = lfs.attributes(out .. ".part", "size")
+      assert.is_true(from > 0)
+      t.service:fail { at = "file", status = 206, raw = bytes:sub(from + 1), headers = {
+        ["Content-Range"] = ("bytes %d-%d/%d"):format(from, SIZE - 1, SIZE),
+        ["Content-Type"] = "video/mp4", ETag = '"after"',
+      } }
+      file, err = t.client():download(job, out)
+      right(file, err, bytes)
+      local seen = requests(t)
+      assert.equal(3, #seen)
+      assert.equal('"before"', seen[2].headers["if-range"])
+      assert.is_nil(seen[3].headers.range)
+    end)
+
     it("leaves nothing that nobody could go on with", function()
       local job = result_of(t, SIZE)
       t.service:fail { at = "file", cut = CUT, etag = 'W/"weak"' }
@@ -484,6 +527,22 @@ describe("client:download", function()
       assert.same({ "out.mp4" }, fixture.files(t.folder))
     end)
 
+    it("keeps it even if an earlier download died before its part lost its name", function()
+      local job, bytes = result_of(t, 200000)
+      assert(t.client():download(job, out))
+      for _, resume in ipairs { true, false } do
+        assert(lfs.link(out, out .. ".part"))
+        write(out .. ".part.etag", ('"%s-%x"'):format(job.id, #bytes))
+        t.service:fail { at = "file", raw = ("other bytes "):rep(5000), cut = 40000 }
+        local file, err = t.client():download(job, out, { overwrite = true, max_retries = 0,
+          resume = resume })
+        assert.is_nil(file)
+        assert.equal("network", err.kind)
+        assert.is_true(fixture.read(out) == bytes, "the file was written to")
+        os.remove(out .. ".part")
+      end
+    end)
+
     it("keeps a file that appears while it downloads", function()
       local job = result_of(t, 60000)
       t.service:fail { at = "file", drip = { bytes = 3000, every = 0.02 } }
@@ -579,6 +638,16 @@ describe("client:download", function()
       assert(t.client():download(job, out))
       assert.equal(bytes, fixture.read(out))
       assert.equal("precious", fixture.read(t.path("target")))
+    end)
+
+    it("does not write to a part that is another file's second name", function()
+      local job, bytes = result_of(t, 1000)
+      write(t.path("other"), "precious")
+      assert(lfs.link(t.path("other"), out .. ".part"))
+      assert(t.client():download(job, out))
+      assert.equal(bytes, fixture.read(out))
+      assert.equal("precious", fixture.read(t.path("other")))
+      assert.same({ "other", "out.mp4" }, fixture.files(t.folder))
     end)
 
     it("does not wait for a pipe that stands in the way of the part", function()

@@ -343,7 +343,7 @@ describe("an error", function()
   end
 
   local TEXT = "media/video_too_long (code 1204): The video is longer than 60 s. "
-    .. "Cut it into pieces of at most 60 s. [job " .. ID .. "]"
+    .. "Cut it into pieces of at most 60 s. (The service: \"mock error 1204\") [job " .. ID .. "]"
 
   it("prints as a sentence with its kind, name, code and job", function()
     assert.are.equal(TEXT, tostring(some_error()))

@@ -351,7 +351,7 @@ describe("base_url", function()
       local client, err = new(url)
       assert.is_nil(client, url)
       assert.are.equal("invalid", err.kind)
-      assert.are.equal("bad_url", err.name)
+      assert.are.equal("bad_base_url", err.name)
       has(err.message, "allow_http")
       assert.is_truthy(new(url, { allow_http = true }))
     end
@@ -369,7 +369,7 @@ describe("base_url", function()
       local client, err = new(url, { allow_http = true })
       assert.is_nil(client, url)
       assert.are.equal("invalid", err.kind)
-      assert.are.equal("bad_url", err.name)
+      assert.are.equal("bad_base_url", err.name)
       assert.is_truthy(err.message:find "^base_url ", err.message)
       assert.is_nil(tostring(err):find("planted", 1, true))
     end
@@ -468,7 +468,7 @@ describe("the environment", function()
   it("is checked as strictly as anything else", function()
     local said = child(t, { AKOOL_BASE_URL = "http://openapi.akool.com", AKOOL_API_KEY = KEY },
       "print(select(2, lipsync.new()))")
-    has(said, "invalid/bad_url: base_url is plain http")
+    has(said, "invalid/bad_base_url: base_url is plain http")
     said = child(t, service_with { AKOOL_API_KEY = "planted key" },
       "print(select(2, lipsync.new()))")
     has(said, "invalid/bad_credentials: api_key has a space")
@@ -489,12 +489,12 @@ describe("the environment", function()
   it("is told which half of a pair is missing", function()
     local program = "local c, err = lipsync.new() print(c, err.name, err.message)"
     has(child(t, { AKOOL_CLIENT_ID = "half" }, program),
-      "nil\tno_credentials\tThere is no client_secret.")
+      "nil\tno_credentials\tThere is no client_secret (AKOOL_CLIENT_SECRET).")
     has(child(t, { AKOOL_CLIENT_SECRET = "half" }, program),
-      "nil\tno_credentials\tThere is no client_id.")
+      "nil\tno_credentials\tThere is no client_id (AKOOL_CLIENT_ID).")
     program = "local c, err = lipsync.new { %s = 'half' } print(c, err.name, err.message)"
-    has(child(t, {}, program:format "client_id"), "There is no client_secret.")
-    has(child(t, {}, program:format "client_secret"), "There is no client_id.")
+    has(child(t, {}, program:format "client_id"), "There is no client_secret (AKOOL_CLIENT_SECRET).")
+    has(child(t, {}, program:format "client_secret"), "There is no client_id (AKOOL_CLIENT_ID).")
   end)
 
   it("makes the default client, of lipsync.create and the other calls", function()

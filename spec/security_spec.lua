@@ -203,7 +203,7 @@ describe("credentials", function()
     for _, url in ipairs { "https://me:hunter2@example.com", "http://me:hunter2@127.0.0.1:1" } do
       local client, err = lipsync.new { api_key = secrets.api_key, base_url = url }
       assert.is_nil(client)
-      assert.equal("bad_url", err.name)
+      assert.equal("bad_base_url", err.name)
       assert.is_nil(tostring(err):find("hunter2", 1, true))
       local job
       job, err = t.client():create { video_url = url, audio_url = t.audio }
@@ -324,7 +324,7 @@ describe("a control character", function()
         local client, err = lipsync.new { api_key = secrets.api_key,
           base_url = t.service.url .. "/" .. string.char(byte) }
         assert.is_nil(client)
-        assert.equal("bad_url", err.name)
+        assert.equal("bad_base_url", err.name)
       end
     end
   end)
@@ -336,7 +336,7 @@ describe("a control character", function()
         job.video = t.service.url .. "/results/" .. string.char(byte) .. "\r\nx-evil: 1"
         local file, err = t.client():download(job, t.path("out.mp4"))
         assert.is_nil(file)
-        assert.equal("bad_url", err.name)
+        assert.equal("bad_result_url", err.name)
       end
     end
     assert.same({}, t.service:requests("file"))
@@ -352,7 +352,7 @@ describe("an address", function()
       for _, rest in ipairs { "://127.0.0.1/", ":///etc/passwd", ":x" } do
         local client, err = lipsync.new { api_key = secrets.api_key, base_url = scheme .. rest }
         assert.is_nil(client)
-        assert.equal("bad_url", err.name)
+        assert.equal("bad_base_url", err.name)
       end
     end
   end)
@@ -362,7 +362,7 @@ describe("an address", function()
       "http://127.0.0.1.example.com", "http://localhost.example.com" } do
       local client, err = lipsync.new { api_key = secrets.api_key, base_url = url }
       assert.is_nil(client, url)
-      assert.equal("bad_url", err.name)
+      assert.equal("bad_base_url", err.name)
       assert(lipsync.new { api_key = secrets.api_key, base_url = url, allow_http = true })
     end
     for _, url in ipairs { "http://127.0.0.1", "http://localhost:80", "http://[::1]:1" } do
@@ -394,7 +394,7 @@ describe("an address", function()
         job.video = scheme .. rest
         file, err = t.client():download(job, t.path("out.mp4"))
         assert.is_nil(file)
-        assert.equal("bad_url", err.name)
+        assert.equal("bad_result_url", err.name)
       end
     end
     assert.same({}, t.service:requests("file"))
@@ -451,7 +451,7 @@ describe("a private address", function()
         local op, err = client:download(settings, url, t.path("out.mp4"))
         assert.is_nil(op, url)
         assert.equal("private_address", err.name)
-        assert.equal("invalid", err.kind)
+        assert.equal("protocol", err.kind)
       end
     end
     assert.equal(0, core.engine():stats().calls)
@@ -467,18 +467,26 @@ describe("a private address", function()
     assert.equal(t.path("out.mp4"), file.path)
   end)
 
-  it("is found out when a name leads to it", function()
+  local NO_NAME = "no name but localhost leads to this machine here"
+
+  -- A name other than localhost that leads to this machine, or to just this address of it.
+  local function name_of_this_machine(wanted)
     local name
     for line in io.lines("/etc/hosts") do
       local address, names = line:match("^%s*([%d.:a-f]+)%s+([^#]+)")
       for word in (names or ""):gmatch("%S+") do
-        if (address == "::1" or address:find("^127%.")) and not word:find("localhost$") then
-          name = word
-        end
+        local ours = address == wanted
+          or not wanted and (address == "::1" or address:find("^127%."))
+        if ours and not word:find("localhost$") then name = word end
       end
     end
+    return name
+  end
+
+  it("is found out when a name leads to it", function()
+    local name = name_of_this_machine()
     if not name then
-      pending("no name but localhost leads to this machine here")
+      pending(NO_NAME)
       return
     end
     local client, settings = public { proxy = false, max_retries = 0, connect_timeout = 5 }
@@ -488,6 +496,70 @@ describe("a private address", function()
     assert.equal("private_address", err.name)
     assert.equal(0, t.service:connections())
     assert.same({}, fixture.files(t.folder))
+  end)
+
+  it("is found out behind a name although the environment speaks of proxies", function()
+    local name = name_of_this_machine("127.0.0.1")
+    if not name then
+      pending(NO_NAME)
+      return
+    end
+    local job = t.completed()
+    core.engine():close()
+    t.service:reset()
+    local url = job.video:gsub("//127%.0%.0%.1:", "//" .. name .. ":")
+    local none = "-u http_proxy -u HTTP_PROXY -u https_proxy -u HTTPS_PROXY -u all_proxy "
+      .. "-u ALL_PROXY -u no_proxy -u NO_PROXY "
+    for _, environment in ipairs {
+      "",
+      "https_proxy=$P HTTPS_PROXY=$P HTTP_PROXY=$P", -- of which none is for plain http
+      "https_proxy=$P HTTP_PROXY=$P no_proxy=$N",
+      "http_proxy=$P no_proxy=$N",
+      "http_proxy=$P NO_PROXY=$N",
+      "all_proxy=$P no_proxy='example.com, .$N'",
+      "ALL_PROXY=$P no_proxy='*'",
+    } do
+      environment = environment:gsub("%$P", t.service.url):gsub("%$N", name)
+      local said = child(none .. environment, [[
+        local core = require "akool.lipsync.core"
+        local loop = require "akool.lipsync.loop"
+        local options = require "akool.lipsync.options"
+        local client = assert(core.client(%q))
+        assert(client:credentials("api_key", "a-key"))
+        local settings = options.settings(options.merge(nil, { allow_http = true, max_retries = 0,
+          connect_timeout = 5 }))
+        local kind, value = loop.next(assert(client:download(settings, %q, %q)))
+        print(kind, value.name)
+      ]], PUBLIC, url, t.path("out.mp4"))
+      assert.equal("failed\tprivate_address\n", said, environment)
+      assert.same({}, t.service:requests())
+      assert.same({}, fixture.files(t.folder))
+    end
+  end)
+
+  it("is not reached by a connection that a less strict client left open", function()
+    local name = name_of_this_machine("127.0.0.1")
+    if not name then
+      pending(NO_NAME)
+      return
+    end
+    local job = t.completed()
+    local url = job.video:gsub("//127%.0%.0%.1:", "//" .. name .. ":")
+    local client = public()
+    local given = { proxy = false, max_retries = 0, connect_timeout = 5, allow_http = true }
+    local strict = options.settings(options.merge(nil, given))
+    given.allow_private = true
+    local lenient = options.settings(options.merge(nil, given))
+    local kind = loop.next(assert(client:download(lenient, url, t.path("first.mp4"))))
+    assert.equal("done", kind)
+    local open = t.service:connections()
+    local err
+    kind, err = loop.next(assert(client:download(strict, url, t.path("second.mp4"))))
+    assert.equal("failed", kind)
+    assert.equal("private_address", err.name)
+    assert.is_true(t.service:connections() <= open)
+    assert.equal(1, #t.service:requests("file"))
+    assert.same({ "first.mp4" }, fixture.files(t.folder))
   end)
 
   it("is no place for media that a public service is to fetch", function()
@@ -518,7 +590,7 @@ describe("a private address", function()
     local client, settings = public()
     local op, err = client:download(settings, "http://example.com/x.mp4", t.path("out.mp4"))
     assert.is_nil(op)
-    assert.equal("bad_url", err.name)
+    assert.equal("bad_result_url", err.name)
   end)
 end)
 

@@ -2,7 +2,6 @@
 #include <stdio.h>  /* snprintf */
 #include <stdlib.h> /* free */
 #include <string.h> /* strlen */
-#include <time.h>   /* clock_gettime */
 #include <unistd.h> /* close */
 
 #include "call_inside.h"
@@ -22,8 +21,7 @@ const char *akl_call_word(enum akl_call_kind kind) {
   return words[kind];
 }
 
-/* What the call is doing, for messages: "While ..., the connection failed". */
-static const char *doing(const struct akl_call *c) {
+const char *akl_call_doing(const struct akl_call *c) {
   static const char *const words[] = {
       "creating a job",   "asking about a job",   "following a job", "asking for the balance",
       "fetching a token", "downloading a result", "sleeping"};
@@ -61,7 +59,7 @@ void akl_call_fail(struct akl_call *c, const struct akl_error *error) {
 
 void akl_call_fail_for_memory(struct akl_call *c) {
   struct akl_error error = {0};
-  akl_error_set(&error, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", doing(c));
+  akl_error_set(&error, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", akl_call_doing(c));
   akl_call_fail(c, &error);
   akl_error_clear(&error);
 }
@@ -73,7 +71,8 @@ static void uncertain(struct akl_error *error, bool is) {
 
 static void fail_for_credentials(struct akl_call *c) {
   struct akl_error error = {0};
-  akl_error_set(&error, AKL_CAUSE_NO_CREDENTIALS, "While %s: there are no credentials.", doing(c));
+  akl_error_set(&error, AKL_CAUSE_NO_CREDENTIALS, "While %s: there are no credentials.",
+                akl_call_doing(c));
   akl_call_fail(c, &error);
   akl_error_clear(&error);
 }
@@ -82,7 +81,7 @@ void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why) 
   if (c->engine == NULL || is_over(c) || c->state == AKL_NEW)
     return;
   struct akl_error error = {0};
-  akl_error_set(&error, cause, "While %s: %s.", doing(c), why);
+  akl_error_set(&error, cause, "While %s: %s.", akl_call_doing(c), why);
   /* A create that is cut off after its body may have left is a job that nobody knows of. */
   if (c->kind == AKL_CREATE && c->transfer != NULL)
     uncertain(&error, akl_transfer_maybe_sent(c->transfer));
@@ -145,8 +144,9 @@ void akl_call_begin(struct akl_call *c) {
   struct akl_engine *e = c->engine;
   bool api = c->kind != AKL_DOWNLOAD;
   akl_usec now = akl_now();
-  if (api && c->client->pace.not_before > now) {
-    akl_call_pause(c, c->client->pace.not_before);
+  if (api && c->client->pace.not_before > now) { /* and then not all at the same moment */
+    akl_usec spread = (akl_usec)(akl_client_dice(c->client) * (double)(AKL_SECOND / 2));
+    akl_call_pause(c, c->client->pace.not_before + spread);
     return;
   }
   if (api && c->kind != AKL_TOKEN && c->client->get == NULL) {
@@ -229,7 +229,7 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
   struct akl_error error = {0};
   bool to_be_read = false;
   c->transfer = NULL;
-  if (akl_transfer_failed(t, doing(c), &error)) {
+  if (akl_transfer_failed(t, akl_call_doing(c), &error)) {
     uncertain(&error,
               c->kind == AKL_CREATE && akl_create_uncertain(&error, akl_transfer_maybe_sent(t)));
     akl_record_answer(c, t, &error);

@@ -130,6 +130,9 @@ struct akl_event *akl_call_event(struct akl_call *c);
 /* Free all it holds; cancels it first if need be. */
 void akl_call_free(struct akl_call *c);
 
+/* What it is doing, for messages ("creating a job"). Static. */
+const char *akl_call_doing(const struct akl_call *c);
+
 /* "create", "info", … Static. */
 const char *akl_call_word(enum akl_call_kind kind);
 

@@ -55,7 +55,7 @@ void akl_call_hand_out_token(struct akl_call *c) {
   while ((l = akl_link_first(&waiting)) != NULL) {
     struct akl_call *w = AKL_OWNER(l, struct akl_call, waiting);
     akl_link_remove(l);
-    if (c->error.kind == AKL_KIND_NONE)
+    if (c->error.kind == AKL_KIND_NONE || c->tokens != client->tokens /* credentials changed */)
       akl_call_begin(w);
     else
       akl_call_fail(w, &c->error);

@@ -49,14 +49,6 @@ static inline void akl_lua_register(lua_State *L, const luaL_Reg *functions) {
 #endif
 }
 
-static inline size_t akl_lua_rawlen(lua_State *L, int index) {
-#if LUA_VERSION_NUM >= 502
-  return lua_rawlen(L, index);
-#else
-  return lua_objlen(L, index);
-#endif
-}
-
 /* [-0, +1, -] Push a number that a caller should see as an integer if it is one. */
 static inline void akl_lua_pushwhole(lua_State *L, lua_Number n) {
 #if LUA_VERSION_NUM >= 503

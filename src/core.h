@@ -75,9 +75,6 @@ int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const 
 /* [-0, +1, m] Push an event as a table. */
 void akl_core_push_event(lua_State *L, const struct akl_event *event, const char *job);
 
-/* [-0, +1, m] Push a row of the error table. */
-void akl_core_push_entry(lua_State *L, const struct akl_entry *entry);
-
 /* The client or the settings at 'index'; raises when it is something else. */
 struct akl_client *akl_core_check_client(lua_State *L, int index);
 struct akl_settings *akl_core_check_settings(lua_State *L, int index);

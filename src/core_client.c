@@ -117,7 +117,7 @@ static int core_client(lua_State *L) {
     bad = "is plain http, which would show the key to everybody on the way (allow_http = true if "
           "that is meant)";
   if (bad != NULL)
-    return akl_core_refuse(L, AKL_CAUSE_BAD_URL, "base_url", bad);
+    return akl_core_refuse(L, AKL_CAUSE_BAD_BASE_URL, "base_url", bad);
   struct akl_client **box = akl_lua_newuserdata(L, sizeof(struct akl_client *));
   *box = NULL;
   luaL_getmetatable(L, CLIENT);

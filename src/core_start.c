@@ -145,7 +145,7 @@ static const char *bad_result(const struct akl_client *c, const struct akl_setti
                               const char *url, size_t size, enum akl_cause *cause) {
   struct akl_url parsed;
   const char *bad = akl_url_check(url, size, &parsed);
-  *cause = AKL_CAUSE_BAD_URL;
+  *cause = AKL_CAUSE_BAD_RESULT_URL;
   if (bad != NULL)
     return bad;
   bool private = parsed.reach != AKL_PUBLIC;
@@ -154,7 +154,7 @@ static const char *bad_result(const struct akl_client *c, const struct akl_setti
     return "points at a private address, which no result of a public service should";
   }
   if (!parsed.https && parsed.reach != AKL_LOOPBACK && !s->allow_http)
-    return "is plain http (allow_http = true if that is meant)";
+    return "is plain http";
   return NULL;
 }
 

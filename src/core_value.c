@@ -84,6 +84,7 @@ static int error_tostring(lua_State *L) {
   lua_settop(L, 1);
   const char *kind = field(L, "kind"), *name = field(L, "name"), *message = field(L, "message");
   const char *code = field(L, "code"), *status = field(L, "http_status");
+  const char *words = field(L, "server_message");
   const char *job = NULL;
   lua_pushliteral(L, "job");
   lua_rawget(L, 1);
@@ -100,6 +101,8 @@ static int error_tostring(lua_State *L) {
   else if (status != NULL)
     lua_pushfstring(L, " (HTTP %s)", status);
   lua_pushfstring(L, ": %s", message == NULL ? "no message" : message);
+  if (words != NULL)
+    lua_pushfstring(L, " (The service: \"%s\")", words);
   if (job != NULL)
     lua_pushfstring(L, " [job %s]", job);
   lua_concat(L, lua_gettop(L) - start);
@@ -143,7 +146,7 @@ static int core_error(lua_State *L) {
   return 1;
 }
 
-void akl_core_push_entry(lua_State *L, const struct akl_entry *entry) {
+static void push_entry(lua_State *L, const struct akl_entry *entry) {
   lua_createtable(L, 0, 6);
   if (entry->code != 0)
     set_integer(L, "code", entry->code);
@@ -162,7 +165,7 @@ static int core_explain(lua_State *L) {
   if (entry == NULL)
     lua_pushnil(L);
   else
-    akl_core_push_entry(L, entry);
+    push_entry(L, entry);
   return 1;
 }
 
@@ -170,7 +173,7 @@ static int push_table(lua_State *L, const struct akl_entry *(*row)(unsigned)) {
   const struct akl_entry *entry;
   lua_newtable(L);
   for (unsigned i = 0; (entry = row(i)) != NULL; i++) {
-    akl_core_push_entry(L, entry);
+    push_entry(L, entry);
     lua_rawseti(L, -2, (int)i + 1);
   }
   return 1;

@@ -8,6 +8,7 @@ enum {
   IDLE_MAX = 64,          /* easy handles kept for reuse */
   CONNECTIONS_KEPT = 256, /* idle connections kept open */
   STREAMS_MAX = 100, /* exchanges at once on one HTTP/2 connection; every server allows these */
+  SLOWEST = 16,      /* bytes a second: a download that is slower has stalled */
   BATCH = 128,       /* sockets looked at in one turn */
 };
 
@@ -159,9 +160,11 @@ static void on_limit(struct akl_timer *timer, akl_usec now) {
   struct akl_transfer *t = AKL_OWNER(timer, struct akl_transfer, timer);
   struct akl_engine *e = AKL_OWNER(t->poller, struct akl_engine, poller);
   if (t->limit == AKL_NEVER) {
-    akl_usec stall = t->heard + t->settings->stall_timeout;
-    if (stall > now) {
-      akl_timers_set(&e->timers, timer, stall);
+    akl_usec window = t->settings->stall_timeout;
+    int64_t least = SLOWEST * window / AKL_SECOND;
+    if (t->received > t->counted && t->received - t->counted >= least) {
+      t->counted = t->received;
+      akl_timers_set(&e->timers, timer, now + window);
       return;
     }
     t->stalled = true;
@@ -209,7 +212,7 @@ static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t)
 static void launch(struct akl_engine *e, struct akl_transfer *t) {
   e->lanes[t->lane].running++;
   e->now = akl_now(); /* the program may have been away for long since the last turn */
-  t->started = t->heard = e->now;
+  t->started = e->now;
   akl_link_append(&e->running, &t->link);
   akl_timers_set(&e->timers, &t->timer,
                  e->now + (t->limit == AKL_NEVER ? t->settings->stall_timeout : t->limit));

@@ -88,8 +88,11 @@ static bool is_refusal(const struct akl_error *e) {
 
 bool akl_create_uncertain(const struct akl_error *error, bool maybe_sent) {
   /* Akool's codes are four digits from 1001 on, and each of them says no. Any other number may be a
-  ** gateway's, which knows nothing of what happened behind it. */
-  bool said_no = error->has_code && error->code > 1000 && error->code < 10000;
+  ** gateway's, which knows nothing of what happened behind it; so may an unknown one that comes
+  ** with an HTTP error. */
+  bool akools = error->code > 1000 && error->code < 10000;
+  bool known = akl_code_entry(error->code) != NULL;
+  bool said_no = error->has_code && (known || (akools && error->http_status < 300));
   return maybe_sent && !said_no && !is_refusal(error);
 }
 

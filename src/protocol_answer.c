@@ -304,7 +304,9 @@ static void read_refusal(lua_State *L, const struct akl_call *c, int doc, int co
   if (is_success(t) || akl_code_entry(code) != NULL)
     akl_error_code(&a->error, code, message);
   else {
-    akl_error_http(&a->error, t->status, t->retry_after, "asking the service");
+    akl_error_http(&a->error, t->status, t->retry_after, akl_call_doing(c));
+    a->error.code = code;
+    a->error.has_code = code != 0;
     a->error.server_message = message == NULL ? NULL : strdup(message);
   }
 }
@@ -347,7 +349,7 @@ void akl_protocol_read(lua_State *L, const struct akl_call *c, const struct akl_
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
   } else if (!is_success(t)) {
-    akl_error_http(&a->error, t->status, t->retry_after, "asking the service");
+    akl_error_http(&a->error, t->status, t->retry_after, akl_call_doing(c));
   }
   if (!is_good(a)) {
     a->error.http_status = t->status;

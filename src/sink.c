@@ -7,8 +7,6 @@
 enum { KEPT = 16 * 1024 }; /* an allocation up to this size waits for the next body */
 
 bool akl_memory_write(struct akl_memory *m, const char *bytes, size_t size) {
-  if (size > AKL_BODY_MAX - m->size)
-    return false;
   if (m->size + size > m->capacity) {
     size_t capacity = m->capacity == 0 ? 1024 : m->capacity;
     while (capacity < m->size + size)

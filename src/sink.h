@@ -22,7 +22,7 @@ struct akl_memory {
   size_t size, capacity;
 };
 
-/* Append; false when it would grow beyond AKL_BODY_MAX or memory runs out. */
+/* Append, up to AKL_BODY_MAX bytes in all; false when memory runs out. */
 bool akl_memory_write(struct akl_memory *m, const char *bytes, size_t size);
 
 /* Empty it, keeping a small allocation for the next body. */

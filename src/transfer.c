@@ -184,8 +184,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
   struct akl_transfer *t = user;
   long status = 0;
   size *= count;
-  t->heard = *t->clock;
   t->header_bytes += size;
+  t->received += (int64_t)size;
   if (t->header_bytes > AKL_HEADERS_MAX) {
     t->flooded = true;
     return 0;
@@ -209,7 +209,7 @@ static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
   struct akl_transfer *t = user;
   long status = 0;
   size *= count;
-  t->heard = *t->clock;
+  t->received += (int64_t)size;
   if (t->file != NULL) {
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status == 200 || status == 206) {
@@ -219,10 +219,9 @@ static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
       return fine ? size : 0;
     }
   }
-  if (akl_memory_write(&t->answer, bytes, size))
-    return size;
-  t->flooded = true;
-  return 0;
+  t->flooded = size > AKL_BODY_MAX - t->answer.size;
+  t->starved = !t->flooded && !akl_memory_write(&t->answer, bytes, size);
+  return t->flooded || t->starved ? 0 : size;
 }
 
 /* ============================================================ }
@@ -249,12 +248,12 @@ void akl_transfer_reset(struct akl_transfer *t) {
   t->file = NULL;
   t->body = NULL;
   t->body_size = t->body_taken = t->header_bytes = 0;
-  t->refused_address = t->timed_out = t->stalled = t->flooded = false;
+  t->refused_address = t->timed_out = t->stalled = t->flooded = t->starved = false;
   t->fd = -1;
   t->result = CURLE_OK;
   t->status = 0;
   t->words[0] = '\0';
-  t->started = t->heard = 0;
+  t->started = t->received = t->counted = 0;
   start_of_answer(t);
   akl_memory_reset(&t->answer);
 }

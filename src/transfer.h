@@ -54,11 +54,13 @@ struct akl_transfer {
   size_t body_size, body_taken; /* taken: handed to libcurl, so it may have left */
   bool once, guard;
   struct akl_file *file;
-  akl_usec limit, started, heard; /* heard: when the last byte came */
+  akl_usec limit, started;
+  int64_t received; /* bytes, headers included */
+  int64_t counted;  /* the engine's: how many they were when the stall window began */
 
   struct akl_memory answer;
   size_t header_bytes;
-  bool headers_ended, framed, refused_address, timed_out, stalled, flooded;
+  bool headers_ended, framed, refused_address, timed_out, stalled, flooded, starved;
   int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */
   char etag[AKL_ETAG_MAX];

@@ -4,9 +4,11 @@
 
 #include "transfer.h"
 
-/* libcurl's own words, or the name of its error. */
+/* libcurl's own words, or the name of its error. Words with an "@" in them may quote the proxy's URL
+** with its password, so they are not repeated. */
 static const char *words(const struct akl_transfer *t) {
-  return t->words[0] != '\0' ? t->words : curl_easy_strerror(t->result);
+  bool usable = t->words[0] != '\0' && strchr(t->words, '@') == NULL;
+  return usable ? t->words : curl_easy_strerror(t->result);
 }
 
 static bool has_time(const struct akl_transfer *t, CURLINFO which) {
@@ -22,8 +24,8 @@ static double took(const struct akl_transfer *t) {
 /* Time ran out: in which phase? */
 static void timed_out(const struct akl_transfer *t, const char *what, struct akl_error *e) {
   if (t->stalled)
-    akl_error_set(e, AKL_CAUSE_TIMEOUT_STALL, "While %s, no byte came for %.3g s.", what,
-                  (double)(*t->clock - t->heard) / (double)AKL_SECOND);
+    akl_error_set(e, AKL_CAUSE_TIMEOUT_STALL, "While %s, next to nothing came for %.3g s.", what,
+                  (double)t->settings->stall_timeout / (double)AKL_SECOND);
   else if (has_time(t, CURLINFO_PRETRANSFER_TIME_T) || t->body_taken > 0)
     akl_error_set(e, AKL_CAUSE_TIMEOUT_ANSWER, "While %s, the answer %s within %.3g s.", what,
                   t->header_bytes > 0 ? "began but did not end" : "did not come", took(t));
@@ -135,9 +137,13 @@ bool akl_transfer_failed(const struct akl_transfer *t, const char *what, struct 
     akl_error_copy(e, &t->file->error);
   else if (t->flooded)
     akl_error_set(e, AKL_CAUSE_TOO_LARGE, "While %s, the answer was larger than allowed.", what);
+  else if (t->starved)
+    akl_error_set(e, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", what);
   else if (t->refused_address)
     akl_error_set(e, AKL_CAUSE_PRIVATE_ADDRESS,
                   "While %s, the host turned out to be at a private address.", what);
+  else if (strncmp(t->words, "Unsupported proxy", 17) == 0)
+    akl_error_set(e, AKL_CAUSE_PROXY_URL, "While %s, the proxy's URL could not be used.", what);
   else if (cannot_follow(t))
     akl_error_set(e, AKL_CAUSE_REDIRECT, "While %s, a redirect led nowhere (%s).", what, words(t));
   else if (t->result != CURLE_OK)

@@ -43,7 +43,7 @@ local function with_default(name)
   lipsync[name] = function(...)
     local mine, err = default_client()
     if not mine then return nil, err end
-    return mine[name](mine, ...)
+    return mine[name](mine, ...) -- a tail call, so that misuse is blamed on the caller's line
   end
 end
 

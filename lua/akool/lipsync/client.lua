@@ -86,7 +86,9 @@ local function resolve(name, value)
         type(value)), 0)
     end
   end
-  if value == nil then return no_credentials(("There is no %s."):format(name)) end
+  if value == nil then
+    return no_credentials(("There is no %s (AKOOL_%s)."):format(name, name:upper()))
+  end
   return value
 end
 
@@ -207,11 +209,8 @@ local function guarded(opts, merged)
   end }, { __index = opts })
   return guard, function(made, err)
     if not failed then return end
-    if type(failure) == "string" then
-      failure = ("%s (raised by on_event while a job was created; %s)"):format(failure,
-        made and ("job %s goes on"):format(made.id) or tostring(err))
-    end
-    error(failure, 0)
+    error(("%s (raised by on_event while a job was created; %s)"):format(tostring(failure),
+      made and ("job %s goes on"):format(made.id) or tostring(err)), 0)
   end
 end
 
@@ -282,7 +281,8 @@ end
 
 --- The rounds of `poll`, without checks.
 local function rounds(self, given, id, opts)
-  local settings, known = settings_for(self, opts), type(given) == "table" and given.status ~= nil
+  local settings, status = settings_for(self, opts), type(given) == "table" and given.status
+  local known = status == "queueing" or status == "processing" -- else the first request is due
   local op, err, over, last
   local function start()
     op, err = self.core:poll(settings, id, known)
@@ -293,7 +293,8 @@ local function rounds(self, given, id, opts)
     if kind == "failed" then return nil, value end
     return value
   end
-  local function following()
+  local following
+  function following()
     if over then return nil end
     local found
     if op then
@@ -313,8 +314,9 @@ local function rounds(self, given, id, opts)
       if last and err.job then err.job = last end
       return "error", err
     end
-    last = setmetatable(found, self.jobs)
     over = found.status == "completed" or found.status == "failed"
+    if last and last.status == found.status then return following() end -- told before a new key
+    last = setmetatable(found, self.jobs)
     return found.status, found
   end
   local function stop()
@@ -374,15 +376,19 @@ local function check_path(path, level)
   end
 end
 
+--- The job that an error is about: what the program gave, or at least its id.
+local function about(self, given, id)
+  return type(given) == "table" and given or setmetatable({ id = id }, self.jobs)
+end
+
 local function fetch_result(self, given, path, opts)
   local settings = settings_for(self, opts)
   local wants_progress = (opts and opts.on_progress or self.merged.on_progress) ~= nil
   return download.result(self, given, opts, function(url, id)
-    local op, err = self.core:download(settings, url, path, id, wants_progress)
-    if not op then return nil, err end
     local file
-    file, err = result(self, op, opts)
-    if err and err.job and type(given) == "table" then err.job = given end
+    local op, err = self.core:download(settings, url, path, id, wants_progress)
+    if op then file, err = result(self, op, opts) end
+    if err then err.job = about(self, given, id) end
     return file, err
   end)
 end

@@ -9,7 +9,7 @@ local download = {}
 --- The job with a URL in it, asked for if need be.
 local function with_url(client, given, id, opts)
   local found = given
-  if type(given) ~= "table" or given.status ~= "completed" or not given.video then
+  if type(given) ~= "table" or given.status ~= "completed" or type(given.video) ~= "string" then
     local asked, err = client:info(id, opts)
     if not asked then return nil, err end
     found = asked
@@ -46,6 +46,12 @@ function download.result(client, given, opts, fetch)
   local fresh = client:info(id, opts)
   if fresh and fresh.video and fresh.video ~= found.video then
     file, err = fetch(fresh.video, id)
+  end
+  if not file and err.kind == "expired" and (found.expires_at or 0) > os.time() then
+    err.retryable = true
+    err.message = ("The result's address answered with HTTP %s, although the result should be kept "
+      .. "until %s. Try again later before the job is made (and paid) again.")
+      :format(tostring(err.http_status), os.date("!%Y-%m-%d %H:%M UTC", found.expires_at))
   end
   return file, err
 end

@@ -168,14 +168,15 @@ function loop.spawn(f, ...)
   return task
 end
 
---- Wait until a task is done, however it ends. False when the waiting task was cancelled.
-local function wait_for(task)
+--- Wait until a task is done, however it ends. False when the waiting task was cancelled, unless it
+--- waits `to_the_end`: for a task that has been cancelled too, so that the wait is short.
+local function wait_for(task, to_the_end)
   local me = current()
   local owner = me or active
   task.joined = true
   if owner == task then error("a task cannot join itself", 3) end
   while not task.done do
-    if owner and owner.cancelled then return false end
+    if owner and owner.cancelled and not to_the_end then return false end
     if me then
       task.waiters[#task.waiters + 1] = me
       me.joining = true
@@ -247,6 +248,7 @@ function loop.run(f, ...)
   local task = loop.spawn(f, ...)
   if not wait_for(task) then
     task:cancel()
+    wait_for(task, true)
     return join_cancelled()
   end
   if not task.failed and not current() then raise_orphan() end
@@ -279,6 +281,13 @@ function loop.sleep(seconds)
   return true
 end
 
+--- End these tasks and wait until they have: what they were in the middle of is told to them, so
+--- that nothing that may have been paid goes unseen.
+local function cancel_all(list)
+  for _, task in ipairs(list) do task:cancel() end
+  for _, task in ipairs(list) do wait_for(task, true) end
+end
+
 --- Call `f(item, index)` for every item, several at once, each in a task.
 ---@param list table
 ---@param f fun(item: any, index: integer): any, any
@@ -302,19 +311,26 @@ function loop.map(list, f, concurrency)
       local worker = loop.spawn(work, slot)
       if not wait_for(worker) then
         at = count -- no more items
-        worker:cancel()
-      elseif worker.failed then
-        errors[slot.index] = worker.failure
+        cancel_all { worker }
       end
+      if worker.failed then errors[slot.index] = worker.failure end
     end
   end
   loop.run(function()
     local supervisors = {}
     for i = 1, math.min(concurrency, count) do supervisors[i] = loop.spawn(supervise) end
     for _, supervisor in ipairs(supervisors) do
-      if not wait_for(supervisor) then supervisor:cancel() end
+      if not wait_for(supervisor) then cancel_all(supervisors) end
     end
   end)
+  local me = current() or active
+  if me and me.cancelled then
+    for i = 1, count do
+      if results[i] == nil and errors[i] == nil then
+        errors[i] = core.error("cancelled", "The item was not begun.")
+      end
+    end
+  end
   return results, errors
 end
 

@@ -158,6 +158,9 @@ local function nearest(wrong, names)
     local d = math.min(distance(wrong, name), distance(plain, (name:gsub("_", ""))))
     if d < least then best, least = name, d end
   end
+  for _, name in ipairs(best and {} or names) do -- "video" for "video_url"
+    if #plain > 2 and name:gsub("_", ""):find(plain, 1, true) then return name end
+  end
   return best
 end
 

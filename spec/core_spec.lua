@@ -1,0 +1,502 @@
+-- The core holds when a host calls back from finalizers, comes late, or closes things in any order.
+
+local core = require "akool.lipsync.core"
+local fixture = require "support.fixture"
+local loop = require "akool.lipsync.loop"
+local options = require "akool.lipsync.options"
+local uv = require "luv"
+
+local secrets = fixture.secrets
+local MEDIA = "http://127.0.0.1:1/medium"
+
+local function settings(given)
+  return options.settings(options.merge(nil, given))
+end
+
+-- A client of the service as the core knows it, with a key unless `way` says otherwise.
+local function client_of(t, way, ...)
+  local client = assert(core.client(t.service.url))
+  if way ~= false then
+    assert(client:credentials(way or "api_key", way and (...) or secrets.api_key, select(2, ...)))
+  end
+  return client
+end
+
+-- Let the engine work, at most ten seconds, until done().
+local function step_until(done)
+  local deadline = core.now() + 10
+  while not done() do
+    assert(core.now() < deadline, "it took too long")
+    core.engine():step(0.005)
+  end
+end
+
+-- Be busy with something else.
+local function be_away(seconds)
+  local back = core.now() + seconds
+  repeat until core.now() >= back
+end
+
+-- What begins every program for another process: finalizers that run all the time. `on(action)`
+-- lets them call the action until `off()`, which returns how often they did.
+local PRELUDE = [[
+  local core = require "akool.lipsync.core"
+  local options = require "akool.lipsync.options"
+  local client = assert(core.client(%q))
+  assert(client:credentials("api_key", %q))
+  local ID, MEDIA = %q, %q
+
+  local function settings(given) return options.settings(options.merge(nil, given)) end
+
+  local action, inside, hits, over = nil, false, 0, false
+  local function plant()
+    local function run()
+      if over then return end
+      if action and not inside then
+        inside, hits = true, hits + 1
+        local fine, why = pcall(action)
+        if not fine then print("a finalizer failed: " .. tostring(why)) end
+        inside = false
+      end
+      plant()
+    end
+    if newproxy then
+      getmetatable(newproxy(true)).__gc = run
+    else
+      setmetatable({}, { __gc = run })
+    end
+  end
+  local function on(f) action = f end
+  local function off()
+    local count = hits
+    action, hits = nil, 0
+    return count
+  end
+  plant()
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 1, 10000, 1)
+  else
+    collectgarbage("setpause", 1)
+    collectgarbage("setstepmul", 10000)
+  end
+
+  -- Step until an op is over, and return its last word. Finalizers act only in the steps, where
+  -- nothing but the reading of answers makes values.
+  local function last_word(op, f)
+    local deadline = core.now() + 20
+    while not op:over() do
+      assert(core.now() < deadline, "an op does not end")
+      local engine = core.engine()
+      on(f)
+      engine:step(0.05)
+      action = nil
+    end
+    local kind, value
+    repeat kind, value = op:next() until kind == "done" or kind == "failed"
+    return kind, value
+  end
+]]
+
+describe("the core", function()
+  local t = fixture.new { credits = 1e9 }
+
+  -- Run a program after the prelude in another process; what it said, and how it ended.
+  local function child(code)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath),
+      PRELUDE:format(t.service.url, secrets.api_key, t.completed().id, MEDIA), code,
+      "\nover = true\nprint 'fine'\n")
+    assert(file:close())
+    local pipe = assert(io.popen(("'%s' '%s' 2>&1; echo \"status $?\""):format(uv.exepath(),
+      path)))
+    local said = pipe:read("*a")
+    pipe:close()
+    os.remove(path)
+    return said
+  end
+
+  describe("while a finalizer calls back in the middle of a step", function()
+    -- What the finalizers do with `target`, the op whose answer is on its way.
+    local ACTIONS = {
+      ["cancels the op"] = "target:cancel()",
+      ["cancels the op and looks for news"] = "target:cancel() core.engine():ready()",
+      ["asks the op for its news"] = "target:next() target:over() tostring(target)",
+      ["asks the engine for its news"] = "core.engine():ready()",
+      ["steps"] = "core.engine():step(0)",
+      ["closes the engine"] = "core.engine():close()",
+      ["closes the engine and steps"] = "core.engine():close() core.engine():step(0)",
+      ["starts a wait"] = "core.sleep(0)",
+      ["starts a request"] = "client:info(settings(), ID)",
+      ["counts"] = "core.engine():stats() core.engine():timeout()",
+    }
+    local PROGRAM = [[
+      local target, others = nil, 0
+      local function f()
+        others = others + 1
+        if target and others <= 300 then %s end
+      end
+      local given = settings { on_event = print, poll = { first = 0.01 } }
+      local starts = {
+        function() return client:create(given, MEDIA, MEDIA) end,
+        function() return client:info(given, ID) end,
+        function() return client:poll(given, ID) end,
+        function() return client:credits(given) end,
+      }
+      local count = 0
+      for i = 1, 48 do
+        target = assert(starts[i %% 4 + 1]())
+        local other = assert(client:info(given, ID))
+        local kind, value = last_word(target, f)
+        count = count + off()
+        assert(kind == "done" or value.kind == "cancelled", tostring(value))
+        kind, value = last_word(other)
+        assert(kind == "done" or value.kind == "cancelled", tostring(value))
+      end
+      assert(count > 0, "no finalizer ran")
+      local sleeps = {} -- each needs the place among the timers that it was promised
+      for i = 1, 200 do sleeps[i] = core.sleep(1000) end
+      for i = 1, 200 do sleeps[i]:cancel() end
+      -- and everywhere else: while ops are made and tell what they have to tell
+      for i = 1, 24 do
+        others = 0
+        on(f)
+        local fine, op = pcall(starts[i %% 4 + 1])
+        if fine then
+          target = op
+          repeat core.engine():step(0.05) until op:over()
+          repeat local kind = op:next() until kind == "done" or kind == "failed"
+        else
+          assert(op:find("closed engine", 1, true), op)
+        end
+        off()
+      end
+      core.engine():close()
+    ]]
+    for what, action in pairs(ACTIONS) do
+      it(("stands it that it %s"):format(what), function()
+        assert.equal("fine\nstatus 0\n", child(PROGRAM:format(action)))
+      end)
+    end
+
+    it("does not wait in a step inside a step", function()
+      assert.equal("fine\nstatus 0\n", child [[
+        local longest, count = 0, 0
+        local function f()
+          local before = core.now()
+          core.engine():step(3)
+          longest = math.max(longest, core.now() - before)
+        end
+        for _ = 1, 20 do
+          last_word(client:info(settings(), ID), f)
+          count = count + off()
+          assert(longest < 2, "a step inside a step waited")
+        end
+        assert(count > 0, "no finalizer ran")
+      ]])
+    end)
+
+    it("reads no answer in a step inside a step, while it reads another", function()
+      assert.equal("fine\nstatus 0\n", child(([[
+        local ids, count = { ID, %q }, 0
+        for _ = 1, 20 do
+          local ops = {}
+          for i = 1, 16 do ops[i] = client:info(settings(), ids[i %% 2 + 1]) end
+          for _ = 1, 4 do core.engine():step(0.001) end
+          local back = core.now() + 0.03 -- so that several answers are there at once
+          repeat until core.now() > back
+          for i, op in ipairs(ops) do
+            local kind, job = last_word(op, function() core.engine():step(0) end)
+            assert(kind == "done", tostring(job))
+            assert(job and job.id == ids[i %% 2 + 1], "answers were mixed up")
+          end
+          count = count + off()
+        end
+        assert(count > 0, "no finalizer ran")
+      ]]):format(t.job().id)))
+    end)
+
+    it("tells every event once, whoever asks for it", function()
+      assert.equal("fine\nstatus 0\n", child [[
+        local seen, count = {}, 0
+        local op
+        local function take()
+          local kind, event = op:next()
+          if kind == "event" then seen[#seen + 1] = event.type end
+          return kind
+        end
+        for _ = 1, 100 do
+          seen, op = {}, client:info(settings { on_event = print }, ID)
+          repeat core.engine():step(0.05) until op:over()
+          on(take)
+          repeat local kind = take() until kind == "done"
+          count = count + off()
+          table.sort(seen)
+          assert(table.concat(seen, " ") == "answer request", table.concat(seen, " "))
+        end
+        assert(count > 0, "no finalizer ran")
+      ]])
+    end)
+
+    it("leaves a create in doubt that was cancelled while its answer was read", function()
+      local said = child [[
+        local given, seen = settings(), 0
+        for _ = 1, 200 do
+          local op = assert(client:create(given, MEDIA, MEDIA))
+          local kind, err = last_word(op, function() op:cancel() end)
+          if off() > 0 then
+            assert(kind == "failed" and err.kind == "cancelled", "it was not cancelled")
+            assert(err.maybe_created == true, "it says that there is no job")
+            assert(err.retryable == false, "it may be sent again")
+            assert(err.message:find("may exist", 1, true), err.message)
+            seen = seen + 1
+          end
+          if seen == 5 then break end
+        end
+        assert(seen > 0, "no finalizer ran")
+      ]]
+      assert.equal("fine\nstatus 0\n", said)
+      assert.is_true(#t.service:jobs() >= 5)
+    end)
+  end)
+
+  describe("after the program was away for longer than a limit", function()
+    local LIMIT = 0.5
+
+    local function within_limit(more)
+      more.timeout, more.create_timeout = LIMIT, LIMIT
+      return more
+    end
+
+    local starts = {
+      info = function(client, limits, id) return client:info(settings(limits), id) end,
+      create = function(client, limits)
+        return client:create(settings(limits), MEDIA, MEDIA)
+      end,
+    }
+
+    for what, start in pairs(starts) do
+      it(("takes the answer to %s that came in time"):format(what), function()
+        local client, id = client_of(t), t.job().id
+        local before = t.service:count(what)
+        t.service:fail { at = what, delay = LIMIT / 5 }
+        local op = assert(start(client, within_limit { max_retries = 0 }, id))
+        step_until(function() return t.service:count(what) > before end)
+        assert.is_false(op:over())
+        be_away(LIMIT * 1.3)
+        local kind, value = loop.next(op)
+        assert.equal("done", kind, tostring(value))
+        assert.equal("queueing", value.status)
+      end)
+
+      it(("can still send, once, what it had no time to send: %s"):format(what), function()
+        local client, id = client_of(t), t.job().id
+        local before = t.service:count(what)
+        core.engine():close() -- no connection is open yet
+        local op = assert(start(client, within_limit {}, id))
+        be_away(LIMIT * 1.3)
+        local kind, value = loop.next(op)
+        assert.equal("done", kind, tostring(value))
+        assert.equal(before + 1, t.service:count(what))
+      end)
+    end
+
+    it("still ends what got no answer in time", function()
+      local client, id = client_of(t), t.job().id
+      local before = t.service:count("info")
+      t.service:fail { at = "info", stall = "after" }
+      local op = assert(client:info(settings { timeout = 0.2, max_retries = 0 }, id))
+      step_until(function() return t.service:count("info") > before end)
+      be_away(0.3)
+      local kind, err = loop.next(op)
+      assert.equal("failed", kind)
+      assert.equal("timeout", err.kind)
+    end)
+  end)
+
+  describe("answers every question to an op", function()
+    local kinds = {
+      info = function(client, id) return client:info(settings(), id) end,
+      create = function(client) return client:create(settings(), MEDIA, MEDIA) end,
+      poll = function(client, id) return client:poll(settings(), id) end,
+      credits = function(client) return client:credits(settings()) end,
+      download = function(client)
+        return client:download(settings(), t.video, t.path("out.mp4"))
+      end,
+      sleep = function() return core.sleep(0.05) end,
+    }
+
+    -- A started op of each kind.
+    local function each(f)
+      local client, id = client_of(t), t.completed().id
+      for what, start in pairs(kinds) do
+        local op = assert(start(client, id))
+        f(op, what)
+        os.remove(t.path("out.mp4"))
+      end
+    end
+
+    it("that has just been started", function()
+      each(function(op, what)
+        t.service:reset()
+        assert.is_false(op:over())
+        assert.is_nil((op:next()))
+        assert.equal(("akool.lipsync.op (%s, under way)"):format(what), tostring(op))
+        op:cancel()
+        local kind, err = op:next()
+        assert.equal("failed", kind)
+        assert.equal("cancelled", err.kind)
+        assert.is_false(err.maybe_created)
+        assert.same({}, t.service:requests())
+      end)
+    end)
+
+    it("that is over, and keeps its last word", function()
+      each(function(op, what)
+        step_until(function() return op:over() end)
+        local kind, value
+        repeat kind, value = op:next() until kind ~= "status"
+        assert.equal("done", kind)
+        op:cancel()
+        assert.is_true(op:over())
+        local again, same = op:next()
+        assert.equal("done", again)
+        assert.same(value, same)
+        assert.equal(("akool.lipsync.op (%s, over)"):format(what), tostring(op))
+      end)
+    end)
+
+    it("whose engine was closed", function()
+      each(function(op, what)
+        local engine = core.engine()
+        t.service:clear()
+        t.service:fail { delay = 5 }
+        engine:step(0)
+        engine:close()
+        engine:close()
+        assert.is_true(op:over())
+        local kind, err = op:next()
+        assert.equal("failed", kind)
+        assert.equal("cancelled", err.kind)
+        op:cancel()
+        assert.equal(err.message, select(2, op:next()).message)
+        assert.equal(("akool.lipsync.op (%s, over)"):format(what), tostring(op))
+      end)
+    end)
+  end)
+
+  it("has an engine that closes more than once, and then only says what it is", function()
+    local engine = core.engine()
+    assert.equal("akool.lipsync.engine (open)", tostring(engine))
+    engine:close()
+    engine:close()
+    assert.equal("akool.lipsync.engine (closed)", tostring(engine))
+    for _, name in ipairs { "step", "ready", "pollfd", "events", "timeout", "stats" } do
+      assert.has_error(function() engine[name](engine) end, "attempt to use a closed engine")
+    end
+    assert.not_equal(engine, core.engine())
+    assert.equal("done", (loop.next(core.sleep(0))))
+  end)
+
+  it("raises when it is given something else than it takes", function()
+    local client, engine, op, given = client_of(t), core.engine(), core.sleep(0), settings()
+    for what, wrong in pairs {
+      ["a step of an op"] = function() engine.step(op) end,
+      ["a step of nothing"] = function() engine.step() end,
+      ["a step of some words"] = function() engine:step("soon") end,
+      ["the news of an engine"] = function() op.next(engine) end,
+      ["the news of a table"] = function() op.next {} end,
+      ["the end of a client"] = function() op.cancel(client) end,
+      ["the end of a file"] = function() op.over(io.stdout) end,
+      ["a wait of some words"] = function() core.sleep("long") end,
+      ["a wait of nothing"] = function() core.sleep() end,
+      ["a client of a table"] = function() core.client {} end,
+      ["no settings"] = function() core.settings() end,
+      ["empty settings"] = function() core.settings {} end,
+      ["an info without settings"] = function() client:info("66160f989dfc997ac289037b") end,
+      ["an info with other settings"] = function() client:info({}, "66160f989dfc997ac289037b") end,
+      ["an info with a client for settings"] = function() client:info(client, "x") end,
+      ["an info about nothing"] = function() client:info(given) end,
+      ["an info by an op"] = function() client.info(op, given, "x") end,
+      ["a poll about a table"] = function() client:poll(given, {}) end,
+      ["a create of nothing"] = function() client:create(given) end,
+      ["a create of one URL"] = function() client:create(given, MEDIA) end,
+      ["a create of tables"] = function() client:create(given, {}, {}) end,
+      ["a download to nowhere"] = function() client:download(given, t.video) end,
+      ["another way to be known"] = function() client:credentials("password", "x") end,
+      ["no key"] = function() client:credentials("api_key") end,
+      ["a pair without a secret"] = function() client:credentials("client_id", "x") end,
+      ["an error of no name"] = function() core.error("no_such_cause", "x") end,
+    } do
+      assert.is_false(pcall(wrong), what)
+    end
+    op:cancel()
+    assert.equal(0, engine:stats().calls)
+    assert.same({}, t.service:requests())
+  end)
+
+  it("keeps its finalizers out of a program's hands", function()
+    local op = core.sleep(0)
+    for _, value in ipairs { op, core.engine(), client_of(t), settings() } do
+      assert.is_false(getmetatable(value))
+      assert.is_false(pcall(function() return value.__gc end) and value.__gc ~= nil)
+    end
+    op:cancel()
+  end)
+
+  describe("with credentials", function()
+    it("that nobody gave asks for nothing and says so", function()
+      local client = client_of(t, false)
+      for what, op in pairs {
+        info = client:info(settings(), "66160f989dfc997ac289037b"),
+        create = client:create(settings(), MEDIA, MEDIA),
+        poll = client:poll(settings(), "66160f989dfc997ac289037b"),
+        credits = client:credits(settings()),
+      } do
+        local kind, err = loop.next(op)
+        assert.equal("failed", kind, what)
+        assert.equal("no_credentials", err.name)
+        assert.is_false(err.maybe_created)
+      end
+      assert.equal(0, t.service:connections())
+    end)
+
+    -- A call that waits for a token, which comes late; the service has been asked for it.
+    local function late_token(id, secret, delay)
+      local client = client_of(t, "client_id", id, secret)
+      t.service:fail { at = "token", delay = delay }
+      local op = assert(client:credits(settings { max_retries = 0 }))
+      step_until(function() return t.service:count("token") > 0 end)
+      return client, op
+    end
+
+    it("that were replaced while a token was fetched uses the new ones", function()
+      local client, op = late_token(secrets.client_id, secrets.client_secret, 0.2)
+      assert(client:credentials("api_key", secrets.api_key))
+      assert.equal("done", (loop.next(op)))
+      assert.equal("done", (loop.next(client:credits(settings()))))
+      for _, request in ipairs(t.service:requests("credits")) do
+        assert.equal(secrets.api_key, request.headers["x-api-key"])
+        assert.is_nil(request.headers.authorization)
+      end
+      assert.equal(2, t.service:count("credits"))
+    end)
+
+    it("that were wrong and were replaced in time uses the right ones", function()
+      local client = late_token("another-client-id", "another-client-secret", 0.2)
+      assert(client:credentials("client_id", secrets.client_id, secrets.client_secret))
+      local kind, value = loop.next(client:credits(settings { max_retries = 0 }))
+      assert.equal("done", kind, tostring(value))
+    end)
+
+    it("that were replaced keeps no token of the old ones", function()
+      local client, op = late_token(secrets.client_id, secrets.client_secret, 0.2)
+      assert(client:credentials("client_id", secrets.client_id, "another-client-secret"))
+      local kind, err = loop.next(op)
+      assert.equal("failed", kind)
+      assert.equal("auth", err.kind)
+      assert.equal(2, t.service:count("token"))
+      assert.equal(0, t.service:count("credits"))
+    end)
+  end)
+end)
