@@ -13,7 +13,7 @@ if not output then
   os.exit(2)
 end
 
-local started, status = os.time(), "creating the job"
+local started, status, id = os.time(), "creating the job", nil
 
 local function say(...)
   io.stderr:write(("%4d s  "):format(os.difftime(os.time(), started)), string.format(...), "\n")
@@ -21,8 +21,9 @@ end
 
 --- Create the job, or take the one that is to be continued; follow it; download its result.
 local function make()
-  local id = audio
-  if video ~= "--continue" then
+  if video == "--continue" then
+    id = audio
+  else
     local created, problem = lipsync.create { video_url = video, audio_url = audio }
     if not created then return nil, problem end
     id, status = created.id, created.status
@@ -34,7 +35,7 @@ local function make()
   return lipsync.download(job, output)
 end
 
-local file, err = lipsync.run(function()
+local ran, file, err = pcall(lipsync.run, function()
   local ticker = lipsync.spawn(function()
     repeat say("%s", status) until not lipsync.sleep(1)
   end)
@@ -43,11 +44,9 @@ local file, err = lipsync.run(function()
   return made, problem
 end)
 
-if not file then
-  say("%s", tostring(err))
-  if err.job then -- it may have been paid: nothing of it is lost
-    say("go on with: quickstart.lua --continue %s %s", err.job.id, output)
-  end
+if not (ran and file) then -- a job may have been paid: nothing of it is lost, Ctrl-C included
+  say("%s", tostring(ran and err or file))
+  if id then say("go on with: quickstart.lua --continue %s %s", id, output) end
   os.exit(1)
 end
 print(("%s: %d bytes, SHA-256 %s"):format(file.path, file.bytes, file.sha256))

@@ -64,7 +64,12 @@ start_mock() {
 }
 
 if [ -z "$live" ]; then
-  rm -f "$film" "$film.part"
+  # An earlier demo's film is made anew; anybody else's stays.
+  if [ -e "$film" ] && ! cmp -s "$film" examples/media/clip.mp4; then
+    echo "There is a demo.mp4 here that is not from this demo. Move it away first." >&2
+    exit 1
+  fi
+  rm -f "$film"
   start_mock
   echo "A mock of the service runs at $url."
   unset AKOOL_TOKEN AKOOL_CLIENT_ID AKOOL_CLIENT_SECRET

@@ -493,7 +493,8 @@ describe("the environment", function()
     has(child(t, { AKOOL_CLIENT_SECRET = "half" }, program),
       "nil\tno_credentials\tThere is no client_id (AKOOL_CLIENT_ID).")
     program = "local c, err = lipsync.new { %s = 'half' } print(c, err.name, err.message)"
-    has(child(t, {}, program:format "client_id"), "There is no client_secret (AKOOL_CLIENT_SECRET).")
+    has(child(t, {}, program:format "client_id"),
+      "There is no client_secret (AKOOL_CLIENT_SECRET).")
     has(child(t, {}, program:format "client_secret"), "There is no client_id (AKOOL_CLIENT_ID).")
   end)
 

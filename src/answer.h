@@ -18,6 +18,12 @@ enum akl_status {
   AKL_FAILED = 4,
 };
 
+/* The word that programs see. Static. */
+static inline const char *akl_status_word(enum akl_status status) {
+  static const char *const words[] = {"unknown", "queueing", "processing", "completed", "failed"};
+  return words[status];
+}
+
 enum { AKL_ID_MAX = 128 };
 
 struct akl_answer {

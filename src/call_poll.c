@@ -22,11 +22,11 @@ static void digest(const char *bytes, size_t size, uint64_t out[2]) {
 }
 
 void akl_poll_expired(struct akl_call *c) {
-  static const char *const words[] = {"not known", "queueing", "processing", "completed", "failed"};
   struct akl_error error = {0};
   akl_error_set(&error, AKL_CAUSE_TIMEOUT_WAIT,
                 "Job %s was not done within %.3g s; its last status was %s%s%s.", c->job,
-                (double)c->settings->wait_timeout / (double)AKL_SECOND, words[c->status],
+                (double)c->settings->wait_timeout / (double)AKL_SECOND,
+                akl_status_word((enum akl_status)c->status),
                 c->failing_with == NULL ? "" : ", and the last request failed with ",
                 c->failing_with == NULL ? "" : c->failing_with);
   akl_call_fail(c, &error);

@@ -209,9 +209,7 @@ static int core_try_path(lua_State *L) {
     return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
   akl_core_new_op(L); /* only to own the error while Lua makes its table */
   struct akl_op *op = lua_touserdata(L, -1);
-  struct akl_file file;
-  if (akl_file_open(&file, path, s->overwrite, true, s->max_bytes, &op->call.error)) {
-    akl_file_close(&file, true);
+  if (akl_file_try(path, s->overwrite, &op->call.error)) {
     lua_pushboolean(L, 1);
     return 1;
   }

@@ -193,8 +193,6 @@ static int core_causes(lua_State *L) {
 
 void akl_core_push_event(lua_State *L, const struct akl_event *event, const char *job) {
   static const char *const types[] = {"request", "answer", "retry", "status", "token"};
-  static const char *const statuses[] = {"unknown", "queueing", "processing", "completed",
-                                         "failed"};
   lua_createtable(L, 0, 8);
   set_string(L, "type", types[event->type]);
   set_string(L, "op", akl_call_word(event->kind));
@@ -222,7 +220,9 @@ void akl_core_push_event(lua_State *L, const struct akl_event *event, const char
   case AKL_EV_STATUS:
     set_integer(L, "number", event->status);
     set_string(L, "status",
-               statuses[event->status >= 1 && event->status <= AKL_FAILED ? event->status : 0]);
+               akl_status_word(event->status >= AKL_QUEUEING && event->status <= AKL_FAILED
+                                   ? (enum akl_status)event->status
+                                   : AKL_UNKNOWN));
     break;
   case AKL_EV_TOKEN:
     break;

@@ -186,7 +186,6 @@ static void set_times(lua_State *L, int data, struct akl_answer *a) {
 }
 
 static void set_status(lua_State *L, int data, bool may_be_new, struct akl_answer *a) {
-  static const char *const words[] = {"unknown", "queueing", "processing", "completed", "failed"};
   lua_getfield(L, data, "video_status");
   if (!to_int(L, -1, &a->number)) {
     wrong(L, a, "data.video_status", "a whole number", -1);
@@ -199,7 +198,7 @@ static void set_status(lua_State *L, int data, bool may_be_new, struct akl_answe
                   a->number);
   }
   lua_pop(L, 1);
-  lua_pushstring(L, words[a->status]);
+  lua_pushstring(L, akl_status_word(a->status));
   lua_setfield(L, -2, "status");
 }
 

@@ -60,6 +60,9 @@ struct akl_announcement {
 bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool resume, int64_t most,
                    struct akl_error *error);
 
+/* Could a download write there? Leaves everything as it was. False: 'error' says why not. */
+bool akl_file_try(const char *path, bool overwrite, struct akl_error *error);
+
 /* A body is about to come: truncate or go on as the answer says. False: f->error says why. */
 bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a);
 

@@ -166,17 +166,22 @@ bool akl_file_restart(struct akl_file *f) {
   return true;
 }
 
-bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool resume, int64_t most,
-                   struct akl_error *error) {
-  *f = (struct akl_file){.fd = -1, .overwrite = overwrite, .total = -1, .most = most};
+/* Names, and the part opened and locked. */
+static bool prepare(struct akl_file *f, const char *path, bool overwrite, struct akl_error *error) {
+  *f = (struct akl_file){.fd = -1, .overwrite = overwrite, .total = -1};
   f->path = with_ending(path, "");
   f->part = with_ending(path, ".part");
   f->note = with_ending(path, ".part.etag");
   f->digest = akl_sha256_new();
-  bool fine = f->path != NULL && f->part != NULL && f->note != NULL && f->digest != NULL;
-  if (!fine)
-    (void)out_of_memory(error);
-  fine = fine && target_is_free(f, error) && open_part(f, error);
+  if (f->path == NULL || f->part == NULL || f->note == NULL || f->digest == NULL)
+    return out_of_memory(error);
+  return target_is_free(f, error) && open_part(f, error);
+}
+
+bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool resume, int64_t most,
+                   struct akl_error *error) {
+  bool fine = prepare(f, path, overwrite, error);
+  f->most = most;
   if (fine) {
     if (resume && f->size > 0)
       read_note(f);
@@ -187,6 +192,17 @@ bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool re
   }
   if (!fine)
     akl_file_close(f, true);
+  return fine;
+}
+
+bool akl_file_try(const char *path, bool overwrite, struct akl_error *error) {
+  struct akl_file f;
+  bool fine = prepare(&f, path, overwrite, error);
+  if (f.fd >= 0 && f.size > 0) { /* an earlier download's: it stays as it is */
+    (void)close(f.fd);
+    f.fd = -1;
+  }
+  akl_file_close(&f, false);
   return fine;
 }
 

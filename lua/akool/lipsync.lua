@@ -21,7 +21,7 @@ local lipsync = { _VERSION = core._VERSION }
 
 --- A client. Credentials and settings are explicit, else from the environment: AKOOL_API_KEY,
 --- AKOOL_TOKEN, AKOOL_CLIENT_ID + AKOOL_CLIENT_SECRET, AKOOL_BASE_URL.
----@param given table?  # options; see docs/reference.md
+---@param given akool.lipsync.Options?  # options; see docs/reference.md
 ---@return akool.lipsync.Client?
 ---@return akool.lipsync.Error?   # no or malformed credentials, a base_url that cannot be used
 function lipsync.new(given)

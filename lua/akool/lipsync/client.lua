@@ -257,7 +257,7 @@ end
 --- Start a job: one POST, which costs credits. Never sent twice unless the service certainly did
 --- not take the first one.
 ---@param params { video_url: string, audio_url: string, webhook_url: string? }
----@param opts table?              # options for this call
+---@param opts akool.lipsync.Options?              # options for this call
 ---@return akool.lipsync.Job?
 ---@return akool.lipsync.Error?    # `maybe_created` is true when the answer was lost
 function Client:create(params, opts)
@@ -269,7 +269,7 @@ end
 
 --- Ask how far a job is: one GET.
 ---@param given akool.lipsync.Job|string  # a job or its id
----@param opts table?
+---@param opts akool.lipsync.Options?
 ---@return akool.lipsync.Job?
 ---@return akool.lipsync.Error?
 function Client:info(given, opts)
@@ -328,7 +328,7 @@ end
 --- Follow a job: every status it takes, from the first answer on, until it is completed or failed.
 --- A failure to follow it comes as the last round: "error", err. The job itself goes on then.
 ---@param given akool.lipsync.Job|string
----@param opts table?  # poll, wait_timeout, …
+---@param opts akool.lipsync.Options?  # poll, wait_timeout, …
 ---@return fun(): string?, akool.lipsync.Job|akool.lipsync.Error|nil
 function Client:poll(given, opts)
   options.check(opts, "call", 2)
@@ -362,7 +362,7 @@ end
 
 --- Wait for a job's end.
 ---@param given akool.lipsync.Job|string
----@param opts table?
+---@param opts akool.lipsync.Options?
 ---@return akool.lipsync.Job?       # completed
 ---@return akool.lipsync.Error?     # kind "failed" when the job failed; "timeout" when it goes on
 function Client:wait(given, opts)
@@ -396,7 +396,7 @@ end
 --- Download a job's result: whole and on disk, or not there at all.
 ---@param given akool.lipsync.Job|string
 ---@param path string  # of the file to make; its folder must exist
----@param opts table?  # overwrite, resume, max_bytes, stall_timeout, on_progress, …
+---@param opts akool.lipsync.Options?  # overwrite, resume, max_bytes, stall_timeout, on_progress, …
 ---@return akool.lipsync.File?
 ---@return akool.lipsync.Error?     # kind "expired" when the result is gone, "io" about the file
 function Client:download(given, path, opts)
@@ -410,7 +410,7 @@ end
 --- paid. Whatever fails later, the error carries the job.
 ---@param params { video_url: string, audio_url: string, webhook_url: string? }
 ---@param path string
----@param opts table?
+---@param opts akool.lipsync.Options?
 ---@return akool.lipsync.File?
 ---@return akool.lipsync.Error?
 function Client:generate(params, path, opts)
@@ -429,7 +429,7 @@ function Client:generate(params, path, opts)
 end
 
 --- The balance of the account, in credits.
----@param opts table?
+---@param opts akool.lipsync.Options?
 ---@return number?
 ---@return akool.lipsync.Error?
 function Client:credits(opts)
@@ -443,7 +443,7 @@ end
 local client = {}
 
 --- A client of the service. Makes no request.
----@param given table?  # options; see docs/reference.md
+---@param given akool.lipsync.Options?  # options; see docs/reference.md
 ---@param level integer # as for error(), seen from the function that calls this one
 ---@return akool.lipsync.Client?
 ---@return akool.lipsync.Error?

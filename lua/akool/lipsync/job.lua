@@ -52,20 +52,27 @@ local function owner(self)
 end
 
 --- Ask how far it is: `client:info(job)`.
----@param opts table?
+---@param opts akool.lipsync.Options?
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?
 function Job:info(opts) return owner(self):info(self, opts) end
 
 --- Follow it: `client:poll(job, opts)`.
----@param opts table?
+---@param opts akool.lipsync.Options?
+---@return fun(): string?, akool.lipsync.Job|akool.lipsync.Error|nil
 function Job:poll(opts) return owner(self):poll(self, opts) end
 
 --- Wait for its end: `client:wait(job, opts)`.
----@param opts table?
+---@param opts akool.lipsync.Options?
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?
 function Job:wait(opts) return owner(self):wait(self, opts) end
 
 --- Download its result: `client:download(job, path, opts)`.
 ---@param path string
----@param opts table?
+---@param opts akool.lipsync.Options?
+---@return akool.lipsync.File?
+---@return akool.lipsync.Error?
 function Job:download(path, opts) return owner(self):download(self, path, opts) end
 
 return job

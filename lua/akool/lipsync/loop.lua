@@ -91,6 +91,8 @@ end
 --- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
 --- every task that has news.
 local function turn(timeout)
+  local _, is_main = running()
+  if is_main then depth, active = 0, nil end -- whatever an interrupt may have left behind
   local engine, too_deep = core.engine(), depth > DEEPEST
   if engine ~= known then -- what the last one had under way has ended, and nobody was told
     known = engine

@@ -6,7 +6,10 @@
 ---   service:fail { at = "info", status = 503, retry_after = 2 }
 
 local cjson = require "cjson"
-local uv = require "luv"
+local found, uv = pcall(require, "luv")
+if not found then
+  error("the mock service needs luv (Debian: lua-luv; LuaRocks: luv): " .. tostring(uv), 2)
+end
 local service = require "akool.lipsync.mock.service"
 
 local mock = {}
@@ -250,6 +253,9 @@ end
 ---@return string? err
 function mock.start(options)
   options = options or {}
+  if type(options) ~= "table" then
+    error("mock.start: a table of options expected, got " .. type(options), 2)
+  end
   check(options)
   local self = setmetatable({}, handle)
   local ok, err = spawn(self, options.lua)

@@ -129,6 +129,33 @@ options.list = {
     meaning = "called with a table for every request, answer, retry, status and token" },
 }
 
+-- The same for editors; what a call has no use for is ignored by it.
+---@class akool.lipsync.Options
+---@field api_key? string|fun(): string
+---@field token? string|fun(): string
+---@field client_id? string|fun(): string
+---@field client_secret? string|fun(): string
+---@field base_url? string
+---@field connect_timeout? number
+---@field timeout? number
+---@field create_timeout? number
+---@field stall_timeout? number
+---@field wait_timeout? number
+---@field max_retries? integer
+---@field poll? { first: number?, factor: number?, max: number?, jitter: number? }
+---@field max_connections? integer
+---@field max_bytes? number
+---@field proxy? string|false
+---@field ca_file? string
+---@field user_agent? string
+---@field allow_http? boolean
+---@field allow_private? boolean
+---@field overwrite? boolean
+---@field resume? boolean
+---@field on_status? fun(status: string, job: akool.lipsync.Job)
+---@field on_progress? fun(bytes: integer, total: integer?)
+---@field on_event? fun(event: table)
+
 local rows = {}
 for _, row in ipairs(options.list) do rows[row.name] = row end
 
