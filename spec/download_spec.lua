@@ -699,6 +699,14 @@ describe("client:download", function()
       assert.is_true((uv.hrtime() - started) / 1e9 < 5)
     end)
 
+    it("ends when next to nothing comes, though it never stops", function()
+      local job = result_of(t, 100000)
+      t.service:fail { at = "file", drip = { bytes = 1, every = 0.2 } }
+      local err = refused(t.client():download(job, out, { max_retries = 0, resume = false,
+        stall_timeout = 1 }))
+      assert.equal("stalled", err.name)
+    end)
+
     it("goes on after a stall where it stopped", function()
       local job, bytes = result_of(t, 200000)
       t.service:fail { at = "file", stall_at = 120000 }
@@ -839,6 +847,23 @@ describe("client:generate", function()
       t.path("out.mp4"))
     assert.equal(1104, err.code)
     assert.same({}, fixture.files(t.folder))
+  end)
+
+  it("tells which job was paid for when its result's address is refused", function()
+    for _, url in ipairs { "http://example.com/x.mp4", "http://10.0.0.1/x.mp4" } do
+      t.service:reset()
+      local file, err = t.client():generate({ video_url = t.video, audio_url = t.audio },
+        t.path("out.mp4"), { on_status = function(status, job)
+          if status == "queueing" then
+            t.service:set(job.id, { video = url })
+            t.service:advance(60)
+          end
+        end })
+      assert.is_nil(file)
+      assert.equal("protocol", err.kind)
+      assert.equal("bad_result_url", err.name)
+      assert.equal(t.service:jobs()[1]._id, err.job.id)
+    end
   end)
 
   it("tells which job was paid for when its result cannot be had", function()

@@ -355,6 +355,14 @@ describe("an error", function()
     assert.is_truthy(tostring(err):find("^not_found/http_not_found %(HTTP 404%): "))
   end)
 
+  it("keeps a code that nobody knows, also beside an HTTP error", function()
+    t.service:fail { at = "info", status = 400, code = 4321, msg = "weird" }
+    local _, err = t.client():info(ID)
+    assert.are.equal(4321, err.code)
+    assert.are.equal(400, err.http_status)
+    assert.are.equal("weird", err.server_message)
+  end)
+
   it("can be put together with strings, on both sides", function()
     local err = some_error()
     assert.are.equal("sorry: " .. TEXT, "sorry: " .. err)

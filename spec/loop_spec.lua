@@ -253,6 +253,26 @@ describe("lipsync.map", function()
     assert.equal(5, started)
   end)
 
+  it("tells of every item when it is cancelled, once all of them have ended", function()
+    local client = t.client()
+    t.service:fail { at = "create", stall = "after", times = "always" }
+    local results, errors
+    local mapping = lipsync.spawn(function()
+      results, errors = lipsync.map({ 1, 2, 3, 4 }, function()
+        return client:create { video_url = t.video, audio_url = t.audio }
+      end, { concurrency = 2 })
+    end)
+    local deadline = core.now() + 20
+    while t.service:count "create" < 2 and core.now() < deadline do lipsync.step(0.01) end
+    mapping:cancel()
+    mapping:join()
+    assert.same({}, results)
+    for i = 1, 4 do assert.equal("cancelled", errors[i].kind) end
+    assert.is_true(errors[1].maybe_created and errors[2].maybe_created)
+    assert.is_false(errors[3].maybe_created or errors[4].maybe_created)
+    assert.equal(2, t.service:count "create")
+  end)
+
   it("raises at the caller's line when it is misused", function()
     for _, given in ipairs {
       { 7, print }, { {}, 7 }, { {}, print, { concurrency = 0 } },

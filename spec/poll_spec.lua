@@ -186,6 +186,15 @@ describe("client:poll", function()
     end)
   end)
 
+  it("asks at once about a job that was over when last seen", function()
+    local client = t.client { poll = { first = 30, max = 30 } }
+    local job = t.job(client)
+    t.service:advance(60)
+    job = assert(client:info(job))
+    assert.equal("completed", job.status)
+    assert.equal("completed", assert(client:wait(job, { wait_timeout = 5 })).status)
+  end)
+
   describe("shares one pace with all calls of its client", function()
     --- Six jobs are followed; one answer says "too frequent". When did the requests go out?
     local function requests_around(fault)

@@ -214,6 +214,19 @@ describe("credentials", function()
     assert.same({}, t.service:requests())
   end)
 
+  it("of a proxy are in no error, whatever is wrong with its address", function()
+    for _, proxy in ipairs { "ftp://me:hunter2@127.0.0.1", "http://me:hunter2@[bad:1",
+      "http://me:hunter2@127.0.0.1:99999", "xyz://me:hunter2@127.0.0.1:1" } do
+      local client = t.client { base_url = PUBLIC, proxy = proxy, max_retries = 0 }
+      local credits, err = client:credits()
+      assert.is_nil(credits)
+      assert.is_false(err.retryable and err.kind == "invalid")
+      assert.is_nil(tostring(err):find("hunter2", 1, true), tostring(err))
+    end
+    local _, err = t.client { base_url = PUBLIC, proxy = "ftp://me:hunter2@127.0.0.1" }:credits()
+    assert.equal("bad_proxy", err.name)
+  end)
+
   it("and signatures of a result's address are in no event", function()
     local job = t.completed()
     assert.truthy(job.video:find("Signature=", 1, true))

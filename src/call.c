@@ -145,7 +145,7 @@ void akl_call_begin(struct akl_call *c) {
   bool api = c->kind != AKL_DOWNLOAD;
   akl_usec now = akl_now();
   if (api && c->client->pace.not_before > now) { /* and then not all at the same moment */
-    akl_usec spread = (akl_usec)(akl_client_dice(c->client) * (double)(AKL_SECOND / 2));
+    akl_usec spread = (akl_usec)(akl_client_dice(c->client) * 0.5 * (double)AKL_SECOND);
     akl_call_pause(c, c->client->pace.not_before + spread);
     return;
   }

@@ -45,6 +45,8 @@ void akl_call_hand_out_token(struct akl_call *c) {
   struct akl_link *l, waiting;
   struct akl_client *client = akl_client_ref(c->client);
   client->fetching = NULL;
+  /* A failure of credentials that were replaced meanwhile is nobody's any more. */
+  bool replaced = c->tokens != client->tokens && c->error.kind != AKL_KIND_CANCELLED;
   /* Who starts to wait from here on waits for the next token. */
   akl_link_init(&waiting);
   while ((l = akl_link_first(&client->waiting)) != NULL) {
@@ -55,7 +57,7 @@ void akl_call_hand_out_token(struct akl_call *c) {
   while ((l = akl_link_first(&waiting)) != NULL) {
     struct akl_call *w = AKL_OWNER(l, struct akl_call, waiting);
     akl_link_remove(l);
-    if (c->error.kind == AKL_KIND_NONE || c->tokens != client->tokens /* credentials changed */)
+    if (c->error.kind == AKL_KIND_NONE || replaced)
       akl_call_begin(w);
     else
       akl_call_fail(w, &c->error);
