@@ -33,7 +33,7 @@ HTTP
 
 local PROXY = [[
   log_format spec '$server_protocol "$request" connection=$connection '
-    'requests=$connection_requests tls=$ssl_protocol status=$status';
+    'requests=$connection_requests tls=$ssl_protocol status=$status agent="$http_user_agent"';
   ssl_protocols TLSv1.2 TLSv1.3;
   proxy_http_version 1.1;
   proxy_set_header Host $http_host;
@@ -120,12 +120,15 @@ server.__index = server
 --- The lines of the access log; waits until there are at least `count`, since nginx writes a line
 --- only after the client has seen its answer end.
 ---@param count? integer
+---@param word? string  # only lines that hold it
 ---@return string[]
-function server:log(count)
+function server:log(count, word)
   local lines
   turn_until(function()
     lines = {}
-    for line in read(self.dir .. "/access.log"):gmatch("[^\n]+") do lines[#lines + 1] = line end
+    for line in read(self.dir .. "/access.log"):gmatch("[^\n]+") do
+      if not word or line:find(word, 1, true) then lines[#lines + 1] = line end
+    end
     return #lines >= (count or 0)
   end)
   return lines
