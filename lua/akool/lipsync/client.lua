@@ -2,6 +2,7 @@
 -- goes to the caller's callbacks, in the caller's task.
 
 local core = require "akool.lipsync.core"
+local credentials = require "akool.lipsync.credentials"
 local download = require "akool.lipsync.download"
 local job = require "akool.lipsync.job"
 local loop = require "akool.lipsync.loop"
@@ -51,65 +52,6 @@ Client.__name = "akool.lipsync.client"
 
 function Client:__tostring()
   return tostring(self.core)
-end
-
--- Credentials ----------------------------------------------------------------------------------
-
-local function environment(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
-
---- Which credentials to use: { way, value, secret }, explicit ones before the environment's.
-local function choose_credentials(given)
-  local function pick(get)
-    if get "api_key" then return { "api_key", get "api_key" } end
-    if get "token" then return { "token", get "token" } end
-    if get "client_id" or get "client_secret" then
-      return { "client_id", get "client_id", get "client_secret" }
-    end
-  end
-  return pick(function(name) return given[name] end)
-    or pick(function(name) return environment("AKOOL_" .. name:upper()) end)
-end
-
-local function no_credentials(what)
-  return nil, core.error("no_credentials", what)
-end
-
---- The value of one credential, called for if it is a function.
-local function resolve(name, value)
-  if type(value) == "function" then
-    value = value()
-    if value ~= nil and type(value) ~= "string" then
-      error(("the function given as %s returned a %s instead of a string"):format(name,
-        type(value)), 0)
-    end
-  end
-  if value == nil then
-    return no_credentials(("There is no %s (AKOOL_%s)."):format(name, name:upper()))
-  end
-  return value
-end
-
---- Give the core its credentials, and remember how to ask for them again if they are functions.
-local function set_credentials(self, given)
-  local chosen = choose_credentials(given)
-  if not chosen then return no_credentials("There are no credentials.") end
-  local way, value, secret = chosen[1], chosen[2], chosen[3]
-  local function apply()
-    local first, err = resolve(way, value)
-    if not first then return nil, err end
-    local second
-    if way == "client_id" then
-      second, err = resolve("client_secret", secret)
-      if not second then return nil, err end
-    end
-    return self.core:credentials(way, first, second)
-  end
-  if type(value) == "function" or type(secret) == "function" then self.renew = apply end
-  if self.renew then return true end -- asked when they are needed
-  return apply()
 end
 
 -- Events ---------------------------------------------------------------------------------------
@@ -450,12 +392,12 @@ local client = {}
 function client.new(given, level)
   options.check(given, "client", level + 1)
   given = given or {}
-  local merged = options.merge({ base_url = environment "AKOOL_BASE_URL" }, given)
+  local merged = options.merge({ base_url = credentials.environment "AKOOL_BASE_URL" }, given)
   local raw, err = core.client(merged.base_url, merged.allow_http)
   if not raw then return nil, err end
   local self = setmetatable({ core = raw, merged = merged }, Client)
   local fine
-  fine, err = set_credentials(self, given)
+  fine, err, self.renew = credentials.set(raw, given)
   if not fine then return nil, err end
   self.settings, self.jobs = options.settings(merged), job.class(self)
   return self
