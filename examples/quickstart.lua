@@ -19,19 +19,20 @@ local function say(...)
   io.stderr:write(("%4d s  "):format(os.difftime(os.time(), started)), string.format(...), "\n")
 end
 
---- Create the job, or take the one that is to be continued; follow it; download its result.
+--- All of it, or what is left of it. The job's id is kept as soon as there is one.
 local function make()
-  if video == "--continue" then
-    id = audio
-  else
-    local created, problem = lipsync.create { video_url = video, audio_url = audio }
-    if not created then return nil, problem end
-    id, status = created.id, created.status
-    say("job %s has been created", id)
+  local function on_status(word, job)
+    if not id then say("job %s has been created", job.id) end
+    id, status = job.id, word
+    if word == "completed" then status = "downloading" end
   end
-  local job, err = lipsync.wait(id, { on_status = function(word) status = word end })
+  if video ~= "--continue" then
+    return lipsync.generate({ video_url = video, audio_url = audio }, output,
+      { on_status = on_status })
+  end
+  id = audio
+  local job, err = lipsync.wait(id, { on_status = on_status })
   if not job then return nil, err end
-  status = "downloading"
   return lipsync.download(job, output)
 end
 

@@ -842,6 +842,19 @@ describe("client:generate", function()
     end)
   end
 
+  it("tells of the job as soon as it is created, and of each status once", function()
+    local told = {}
+    assert(t.client():generate({ video_url = t.video, audio_url = t.audio }, t.path("out.mp4"), {
+      on_status = function(status, job)
+        told[#told + 1] = status
+        assert.equal(t.service:jobs()[1]._id, job.id)
+        if #told == 1 then assert.equal(0, t.service:count "info") end
+        t.service:advance(10)
+      end,
+    }))
+    assert.same({ "queueing", "processing", "completed" }, told)
+  end)
+
   it("leaves nothing of its trial of the path when the create is refused", function()
     t.service:fail { at = "create", code = 1104 }
     local _, err = t.client():generate({ video_url = t.video, audio_url = t.audio },

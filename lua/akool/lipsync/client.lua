@@ -221,11 +221,11 @@ function Client:info(given, opts)
   return setmetatable(found, self.jobs)
 end
 
---- The rounds of `poll`, without checks.
-local function rounds(self, given, id, opts)
+--- The rounds of `poll`, without checks. `last` is a job whose status the caller has told already.
+local function rounds(self, given, id, opts, last)
   local settings, status = settings_for(self, opts), type(given) == "table" and given.status
   local known = status == "queueing" or status == "processing" -- else the first request is due
-  local op, err, over, last
+  local op, err, over
   local function start()
     op, err = self.core:poll(settings, id, known)
     return op, err
@@ -257,8 +257,9 @@ local function rounds(self, given, id, opts)
       return "error", err
     end
     over = found.status == "completed" or found.status == "failed"
-    if last and last.status == found.status then return following() end -- told before a new key
+    local told = last and last.status == found.status
     last = setmetatable(found, self.jobs)
+    if told and not over then return following() end
     return found.status, found
   end
   local function stop()
@@ -287,9 +288,9 @@ local function reason(data)
   end
 end
 
-local function wait(self, given, id, opts)
+local function wait(self, given, id, opts, last)
   local on_status = opts and opts.on_status or self.merged.on_status
-  local following, stop = rounds(self, given, id, opts)
+  local following, stop = rounds(self, given, id, opts, last)
   while true do
     local status, found = following()
     if status == "error" then return nil, found end
@@ -365,9 +366,12 @@ function Client:generate(params, path, opts)
   local made
   made, err = create(self, params, opts)
   if not made then return nil, err end
-  made, err = wait(self, made, made.id, opts)
-  if not made then return nil, err end
-  return fetch_result(self, made, path, opts)
+  local on_status = opts and opts.on_status or self.merged.on_status
+  if on_status then on_status(made.status, made) end
+  local finished
+  finished, err = wait(self, made, made.id, opts, made)
+  if not finished then return nil, err end
+  return fetch_result(self, finished, path, opts)
 end
 
 --- The balance of the account, in credits.
