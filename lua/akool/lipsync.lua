@@ -77,6 +77,9 @@ lipsync.step = loop.step
 ---@return table errors   # what it returned after nil, or what it raised, at the item's index
 function lipsync.map(list, f, opts)
   if type(list) ~= "table" then error("map: a list expected, got " .. type(list), 2) end
+  if #list == 0 and next(list) ~= nil then
+    error(("map: a list expected, got a table with the key %q"):format(tostring(next(list))), 2)
+  end
   if type(f) ~= "function" then error("map: a function expected, got " .. type(f), 2) end
   if opts ~= nil and type(opts) ~= "table" then
     error("map: a table { concurrency = n } expected, got " .. type(opts), 2)
