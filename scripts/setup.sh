@@ -14,10 +14,17 @@ packages() {
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit-5.1-dev # to compile for all
       ;;
     lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
-    bench) packages demo && echo nginx ;;
-    all) packages test && packages lint && packages bench ;;
+    torture) packages demo && echo nginx openssl ;;
+    faults) packages test && echo strace ;;
+    fuzz) packages demo && echo clang libclang-rt-dev ;;
+    sanitize) packages test && echo clang libclang-rt-dev valgrind ;;
+    coverage | mutants) packages test && echo gcovr ;;
+    soak | bench) packages demo && echo nginx openssl ;;
+    all)
+      for each in lint torture faults fuzz sanitize coverage soak bench; do packages "$each"; done
+      ;;
     *)
-      echo "setup.sh: nothing is called '$1'; try build, demo, test, lint, bench or all" >&2
+      echo "setup.sh: nothing is called '$1'; './dev' lists what there is" >&2
       return 2
       ;;
   esac
@@ -29,8 +36,12 @@ programs() {
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
-    bench) programs build && echo nginx ;;
-    all) programs test && programs lint ;;
+    torture | soak | bench) programs build && echo nginx openssl ;;
+    faults) programs test && echo strace ;;
+    fuzz) programs build && echo clang ;;
+    sanitize) programs test && echo clang valgrind ;;
+    coverage | mutants) programs test && echo gcovr ;;
+    all) programs lint && programs faults && programs sanitize && programs coverage ;;
   esac
 }
 
