@@ -26,6 +26,12 @@ static inline const char *akl_status_word(enum akl_status status) {
 
 enum { AKL_ID_MAX = 128 };
 
+/* Where a request goes. Static. */
+struct akl_endpoint {
+  const char *path;
+  const char *query; /* its query, to be followed by the job's id; NULL if it has none */
+};
+
 struct akl_answer {
   struct akl_error error;  /* none: the answer is good */
   enum akl_status status;  /* of the job; AKL_UNKNOWN if it has another one than the four */

@@ -44,7 +44,7 @@ void akl_call_over(struct akl_call *c) {
   if (c->transfer != NULL)
     akl_engine_recycle(e, c->transfer);
   c->transfer = NULL;
-  if (c->file != NULL && c->error.kind != AKL_KIND_NONE)
+  if (c->download != NULL && c->error.kind != AKL_KIND_NONE)
     akl_download_abandon(c);
   akl_call_news(c);
 }
@@ -118,23 +118,35 @@ static akl_usec limit_of(const struct akl_call *c) {
   return c->kind == AKL_CREATE ? c->settings->create_timeout : c->settings->timeout;
 }
 
+/* Write one behind the other into 'out'. False when there is no room. */
+static bool join(char *out, size_t room, const char *one, const char *other) {
+  size_t m = strlen(one), n = strlen(other);
+  if (m + n >= room)
+    return false;
+  memcpy(out, one, m);
+  memcpy(out + m, other, n + 1);
+  return true;
+}
+
 /* Ask the service, with whatever credentials the client has. */
 static bool prepare_request(struct akl_call *c, struct akl_transfer *t) {
   const struct akl_client *client = c->client;
-  char url[AKL_URL_MAX + 512];
-  int size = snprintf(url, sizeof url, "%s%s", client->base_url, c->target);
+  char url[AKL_URL_MAX + 512], query[AKL_ID_MAX + 64];
+  bool fits = join(url, sizeof url, client->base_url, c->to->path) &&
+              (c->to->query == NULL || join(query, sizeof query, c->to->query, c->job));
   struct akl_request request = {.url = url,
+                                .query = c->to->query == NULL ? NULL : query,
                                 .settings = c->settings,
                                 .headers = c->kind == AKL_TOKEN ? client->bare
                                            : c->body != NULL    ? client->post
                                                                 : client->get,
                                 .body = c->body,
-                                .body_size = c->body_size,
+                                .body_size = c->body == NULL ? 0 : strlen(c->body),
                                 .once = c->kind == AKL_CREATE,
                                 .loopback = client->url.reach == AKL_LOOPBACK,
                                 .plain = !client->url.https,
                                 .limit = limit_of(c)};
-  if (size < 0 || (size_t)size >= sizeof url || !akl_transfer_prepare(t, &request))
+  if (!fits || !akl_transfer_prepare(t, &request))
     return false;
   akl_record_request(c, url);
   return true;
@@ -143,8 +155,8 @@ static bool prepare_request(struct akl_call *c, struct akl_transfer *t) {
 void akl_call_begin(struct akl_call *c) {
   struct akl_engine *e = c->engine;
   bool api = c->kind != AKL_DOWNLOAD;
-  akl_usec now = akl_now();
-  if (api && c->client->pace.not_before > now) { /* and then not all at the same moment */
+  if (api && c->client->pace.not_before > e->now &&
+      c->client->pace.not_before > akl_now()) { /* and then not all at the same moment */
     akl_usec spread = (akl_usec)(akl_client_dice(c->client) * 0.5 * (double)AKL_SECOND);
     akl_call_pause(c, c->client->pace.not_before + spread);
     return;
@@ -165,7 +177,7 @@ void akl_call_begin(struct akl_call *c) {
     return;
   }
   if (!api)
-    akl_record_request(c, c->target);
+    akl_record_request(c, c->download->url);
   c->state = AKL_EXCHANGE;
   c->transfer = t;
   if (c->kind != AKL_TOKEN)
@@ -269,7 +281,7 @@ bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_an
                                         akl_create_uncertain(error, akl_transfer_maybe_sent(t))));
     akl_record_answer(c, t, error);
     if (c->kind == AKL_CREATE && answer->id[0] != '\0')
-      c->job = strdup(answer->id);
+      memcpy(c->job, answer->id, sizeof answer->id);
     request_failed(c, error);
     return false;
   }
@@ -294,12 +306,10 @@ bool akl_call_init(struct akl_call *c, enum akl_call_kind kind,
   akl_link_init(&c->link);
   akl_link_init(&c->news);
   akl_link_init(&c->waiting);
-  c->last_event = &c->events;
-  c->target = parts->target;
+  c->to = parts->to;
   c->job = parts->job;
   c->body = parts->body;
-  c->body_size = parts->body == NULL ? 0 : strlen(parts->body);
-  c->file = parts->file;
+  c->download = parts->download;
   if (parts->client != NULL) {
     c->client = akl_client_ref(parts->client);
     c->settings = akl_settings_ref(parts->settings);
@@ -330,9 +340,9 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
 ** connections or files. */
 static void disown(struct akl_call *c) {
   c->transfer = NULL;
-  if (c->file != NULL && c->file->fd >= 0) {
-    (void)close(c->file->fd);
-    c->file->fd = -1;
+  if (c->download != NULL && c->download->file.fd >= 0) {
+    (void)close(c->download->file.fd);
+    c->download->file.fd = -1;
   }
 }
 
@@ -378,15 +388,11 @@ void akl_call_free(struct akl_call *c) {
   while ((event = akl_call_event(c)) != NULL)
     free(event);
   if (c->body != NULL)
-    akl_wipe(c->body, c->body_size);
-  free(c->target);
-  free(c->job);
+    akl_wipe(c->body, strlen(c->body));
   free(c->body);
-  if (c->file != NULL)
-    akl_file_close(c->file, false);
-  free(c->file);
-  c->target = c->job = c->body = NULL;
-  c->file = NULL;
+  akl_download_free(c->download, false);
+  c->body = NULL;
+  c->download = NULL;
   akl_error_clear(&c->error);
   akl_settings_unref(c->settings);
   akl_client_unref(c->client);

@@ -53,6 +53,16 @@ struct akl_event {
   char text[];             /* request: method and URL without its query; else "" */
 };
 
+/* What only a download has. */
+struct akl_download {
+  char *url; /* owned */
+  struct akl_file file;
+  int64_t progressed; /* bytes at the last failure */
+  akl_usec told;      /* when progress was last told */
+  bool wants_progress, has_progress;
+};
+
+/* Small, because a program may wait for a hundred thousand jobs at once. */
 struct akl_call {
   struct akl_link link;    /* in the engine's calls */
   struct akl_link news;    /* in the engine's news */
@@ -62,41 +72,39 @@ struct akl_call {
   struct akl_client *client;     /* counted; NULL for a sleep */
   struct akl_settings *settings; /* counted; NULL for a sleep */
   struct akl_transfer *transfer; /* while in an exchange */
-  char *target;                  /* owned: path and query of the request, or a download's URL */
-  char *job;                     /* owned: id of the job it is about, or NULL */
+  const struct akl_endpoint *to; /* of an API request; NULL for a download or a sleep */
+  char *job;                     /* borrowed: id of the job it is about, see akl_call_job */
   char *body;                    /* owned: of a POST */
-  struct akl_file *file;         /* owned: of a download */
-  struct akl_event *events, **last_event;
-  struct akl_error error;   /* once over: why it failed, if it did */
-  akl_usec deadline;        /* of the whole call, AKL_NEVER if its parts have their own */
-  akl_usec failing_since;   /* poll: since when requests fail, 0 if they do not */
-  uint64_t seen[2];         /* poll: digest of the last answer */
-  int64_t progressed;       /* download: bytes at the last failure */
-  akl_usec told;            /* download: when progress was last told */
-  const char *failing_with; /* poll: the last request's error, static; NULL if it was fine */
-  int number;               /* poll: the status as the service last wrote it */
-  size_t body_size;
-  unsigned slot;     /* the owner's */
-  unsigned tokens;   /* which token the request was sent with */
-  unsigned attempt;  /* requests sent, in all */
-  unsigned failures; /* in a row */
-  unsigned polls;    /* answers, for the schedule */
+  struct akl_download *download; /* owned */
+  struct akl_event *last_event;  /* owned: a ring, the newest first; NULL when there are none */
+  struct akl_error error;        /* once over: why it failed, if it did */
+  akl_usec deadline;             /* of the whole call, AKL_NEVER if its parts have their own */
+  akl_usec failing_since;        /* poll: since when requests fail, 0 if they do not */
+  uint64_t seen[2];              /* poll: digest of the last answer */
+  const char *failing_with;      /* poll: the last request's error, static; NULL if it was fine */
+  int number;                    /* poll: the status as the service last wrote it */
+  unsigned slot;                 /* the owner's */
+  unsigned tokens;               /* which token the request was sent with */
+  unsigned attempt;              /* requests sent, in all */
+  unsigned failures;             /* in a row */
+  unsigned polls;                /* answers, for the schedule */
   unsigned short event_count;
   unsigned char kind, state, status; /* enums above; status: the last one a poll learnt */
   bool renewed;                      /* a refused token was replaced once */
   bool learnt;                       /* poll: an answer was read */
-  bool wants_progress, has_progress;
 };
 
-/* Make zeroed memory a call that has not started. Takes over 'target', 'job', 'body' and 'file'
-** (each may be NULL if it does not apply), also on failure; counts client and settings. False when
-** memory runs out: then nothing is held. */
+/* Make zeroed memory a call that has not started. Takes over 'body' and 'download' (each may be NULL
+** if it does not apply), also on failure; counts client and settings; 'job' lives as long as the
+** call. False when memory runs out: then nothing is held. */
 struct akl_call_parts {
   struct akl_engine *engine;
   struct akl_client *client;
   struct akl_settings *settings;
-  char *target, *job, *body;
-  struct akl_file *file;
+  const struct akl_endpoint *to;
+  char *job; /* NULL if there will be none; "" and room for AKL_ID_MAX bytes in a create */
+  char *body;
+  struct akl_download *download;
 };
 bool akl_call_init(struct akl_call *c, enum akl_call_kind kind, const struct akl_call_parts *parts);
 
@@ -129,6 +137,18 @@ struct akl_event *akl_call_event(struct akl_call *c);
 
 /* Free all it holds; cancels it first if need be. */
 void akl_call_free(struct akl_call *c);
+
+/* What a download of 'url' (copied) has beyond other calls, its file not open yet; NULL when memory
+** runs out. */
+struct akl_download *akl_download_new(const char *url);
+
+/* Free what only a download has, and the part of its file unless 'keep'; NULL is fine. */
+void akl_download_free(struct akl_download *d, bool keep);
+
+/* The id of the job it is about, or NULL if there is none or a create has not learnt it. */
+static inline const char *akl_call_job(const struct akl_call *c) {
+  return c->job == NULL || c->job[0] == '\0' ? NULL : c->job;
+}
 
 /* What it is doing, for messages ("creating a job"). Static. */
 const char *akl_call_doing(const struct akl_call *c);

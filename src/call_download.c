@@ -65,18 +65,20 @@ static struct akl_headers *range_headers(const struct akl_file *f) {
 
 static void on_progress(struct akl_transfer *t) {
   struct akl_call *c = t->owner;
-  if (c->told + TELL_EVERY > *t->clock)
+  struct akl_download *d = c->download;
+  if (d->told + TELL_EVERY > *t->clock)
     return;
-  c->told = *t->clock;
-  c->has_progress = true;
+  d->told = *t->clock;
+  d->has_progress = true;
   akl_call_news(c);
 }
 
 bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
-  struct akl_file *f = c->file;
+  struct akl_download *d = c->download;
+  struct akl_file *f = &d->file;
   struct akl_url url;
   struct akl_headers *headers = NULL;
-  if (akl_url_check(c->target, strlen(c->target), &url) != NULL)
+  if (akl_url_check(d->url, strlen(d->url), &url) != NULL)
     return false;
   if (f->size > 0 && f->etag[0] == '\0' && !akl_file_restart(f))
     return false;
@@ -85,7 +87,7 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
   akl_error_clear(&f->error);
   bool checked = c->client->url.reach == AKL_PUBLIC && !c->settings->allow_private;
   const char *proxy = checked ? proxy_of(c->settings, &url) : NULL;
-  struct akl_request request = {.url = c->target,
+  struct akl_request request = {.url = d->url,
                                 .settings = c->settings,
                                 .headers = headers,
                                 .loopback = url.reach == AKL_LOOPBACK,
@@ -96,7 +98,7 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
                                 .limit = AKL_NEVER};
   bool fine = akl_transfer_prepare(t, &request);
   akl_headers_unref(headers);
-  if (c->wants_progress)
+  if (d->wants_progress)
     t->progress = on_progress;
   return fine;
 }
@@ -104,12 +106,12 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
 unsigned akl_download_lane(const struct akl_call *c) {
   struct akl_url url;
   /* Lanes of their own, the upper half: a call with a limit must not wait behind a body without. */
-  bool fine = akl_url_check(c->target, strlen(c->target), &url) == NULL;
+  bool fine = akl_url_check(c->download->url, strlen(c->download->url), &url) == NULL;
   return AKL_LANES / 2 + (fine ? akl_engine_lane(url.host) : 0);
 }
 
 bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_error *error) {
-  struct akl_file *f = c->file;
+  struct akl_file *f = &c->download->file;
   if (t->status == 200 || t->status == 206)
     return akl_file_finish(f, error);
   if (t->status == 416 && f->size > 0) { /* what we have is not the beginning of what is there */
@@ -128,9 +130,10 @@ bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_e
 }
 
 void akl_download_note_progress(struct akl_call *c) {
-  if (c->file->size - c->progressed < WORTHWHILE)
+  struct akl_download *d = c->download;
+  if (d->file.size - d->progressed < WORTHWHILE)
     return;
-  c->progressed = c->file->size;
+  d->progressed = d->file.size;
   c->failures = 0;
 }
 
@@ -145,5 +148,26 @@ void akl_download_abandon(struct akl_call *c) {
   default:
     break;
   }
-  akl_file_close(c->file, resumable && c->settings->resume);
+  akl_file_close(&c->download->file, resumable && c->settings->resume);
+}
+
+struct akl_download *akl_download_new(const char *url) {
+  struct akl_download *d = calloc(1, sizeof *d);
+  if (d == NULL)
+    return NULL;
+  d->file.fd = -1;
+  d->url = strdup(url);
+  if (d->url == NULL) {
+    free(d);
+    return NULL;
+  }
+  return d;
+}
+
+void akl_download_free(struct akl_download *d, bool keep) {
+  if (d == NULL)
+    return;
+  akl_file_close(&d->file, keep);
+  free(d->url);
+  free(d);
 }

@@ -9,14 +9,15 @@
 enum { EVENTS_MAX = 256 }; /* of one call that nobody takes */
 
 struct akl_event *akl_call_event(struct akl_call *c) {
-  struct akl_event *event = c->events;
-  if (event == NULL)
+  struct akl_event *last = c->last_event;
+  if (last == NULL)
     return NULL;
-  c->events = event->next;
-  if (c->events == NULL)
-    c->last_event = &c->events;
+  struct akl_event *oldest = last->next;
+  last->next = oldest->next;
+  if (oldest == last)
+    c->last_event = NULL;
   c->event_count--;
-  return event;
+  return oldest;
 }
 
 static double unix_time(void) {
@@ -47,8 +48,13 @@ static struct akl_event *record(struct akl_call *c, enum akl_event_type type, co
   event->at = unix_time();
   event->attempt = c->attempt;
   memcpy(event->text, text, size);
-  *to->last_event = event;
-  to->last_event = &event->next;
+  if (to->last_event == NULL) {
+    event->next = event;
+  } else {
+    event->next = to->last_event->next;
+    to->last_event->next = event;
+  }
+  to->last_event = event;
   to->event_count++;
   akl_call_news(to);
   return event;

@@ -11,10 +11,9 @@ static bool fetch_token(struct akl_call *c) {
   struct akl_call_parts parts = {.engine = c->engine,
                                  .client = client,
                                  .settings = c->settings,
-                                 .target = strdup(client->exchange_path),
+                                 .to = client->exchange_at,
                                  .body = strdup(client->exchange)};
-  if (fetch == NULL || parts.target == NULL || parts.body == NULL) {
-    free(parts.target);
+  if (fetch == NULL || parts.body == NULL) {
     free(parts.body);
     free(fetch);
     return false;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "answer.h"
 #include "list.h"
 #include "policy.h"
 #include "transfer.h"
@@ -30,8 +31,8 @@ struct akl_client {
   enum akl_auth auth;
   struct akl_headers *get, *post; /* counted, with credentials in them; NULL while there are none */
   struct akl_headers *bare;       /* counted: of a POST without credentials (getToken) */
-  const char *exchange_path;      /* static: where a token is fetched */
-  char *exchange;                 /* owned: body of that request; holds the secret */
+  const struct akl_endpoint *exchange_at; /* where a token is fetched */
+  char *exchange;                         /* owned: body of that request; holds the secret */
   size_t exchange_size;
   char *given, *fetched;     /* owned: credentials as text, to be recognised; NULL if none */
   struct akl_call *fetching; /* owned: the getToken call under way, or NULL */

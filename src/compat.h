@@ -28,6 +28,20 @@ static inline void akl_lua_setvalue(lua_State *L, int index) {
 #endif
 }
 
+/* [-0, +0, -] Let go of the table kept beside the userdata at 'index'. 5.1 insists on one: there it
+** stays until the next. */
+static inline void akl_lua_dropvalue(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 502
+  lua_pushvalue(L, index);
+  lua_pushnil(L);
+  akl_lua_setvalue(L, -2);
+  lua_pop(L, 1);
+#else
+  (void)L;
+  (void)index;
+#endif
+}
+
 /* [-0, +1, -] Push the table kept beside the userdata at 'index'. Only to be asked when one was set:
 ** in 5.1 every userdata starts with the environment of the function that made it. */
 static inline void akl_lua_getvalue(lua_State *L, int index) {

@@ -32,12 +32,12 @@ struct akl_engine_box {
 /* An op as Lua holds it: the call itself. Beside it, once `filled`, lies what it has to tell: the
 ** result's table, or for a poll a list of jobs in the order in which they came. */
 struct akl_op {
-  struct akl_call call;
-  akl_usec engine; /* when the engine was born whose slot it has */
-  int slot;        /* 0 when it gave it back */
-  int taken;       /* a poll: how many of the jobs the program has been given */
-  int jobs;        /* a poll: how many came */
+  struct akl_call call; /* its slot is 0 once it gave that back */
+  akl_usec engine;      /* when the engine was born whose slot it has */
+  int taken;            /* a poll: how many of the jobs the program has been given */
+  int jobs;             /* a poll: how many are in its list */
   bool filled;
+  char job[]; /* the call's: id of the job it is about */
 };
 
 /* Where the registry keeps the state's engine. */
@@ -47,8 +47,9 @@ struct akl_op {
 ** its box. In a forked child the parent's is left alone and a new one is made. */
 struct akl_engine_box *akl_core_engine(lua_State *L);
 
-/* [-0, +2, e] Push the engine and a new op that the engine can find. */
-void akl_core_new_op(lua_State *L);
+/* [-0, +2, e] Push the engine and a new op that the engine can find, with room for the id of a job
+** of 'job' bytes and a zero byte. */
+void akl_core_new_op(lua_State *L, size_t job);
 
 /* [-0, +1, -] Push the op whose call this is, or nil when the program has dropped it. The engine's
 ** box is at 'engine'. */

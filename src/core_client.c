@@ -125,7 +125,7 @@ static int core_client(lua_State *L) {
   *box = akl_client_new(base, &url);
   if (*box == NULL)
     return luaL_error(L, "not enough memory");
-  (*box)->exchange_path = akl_protocol_token_path;
+  (*box)->exchange_at = akl_protocol_endpoint(AKL_TOKEN);
   return 1;
 }
 

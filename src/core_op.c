@@ -15,13 +15,13 @@
 /* {====== Birth ====== */
 
 /* [-0, +1, m] Push a new op that has not started. */
-static struct akl_op *new_op(lua_State *L) {
-  struct akl_op *op = akl_lua_newuserdata(L, sizeof *op);
+static struct akl_op *new_op(lua_State *L, size_t job) {
+  struct akl_op *op = akl_lua_newuserdata(L, sizeof *op + job + 1);
   *op = (struct akl_op){0};
+  op->job[0] = '\0';
   akl_link_init(&op->call.link);
   akl_link_init(&op->call.news);
   akl_link_init(&op->call.waiting);
-  op->call.last_event = &op->call.events;
   luaL_getmetatable(L, OP);
   lua_setmetatable(L, -2);
   return op;
@@ -45,26 +45,26 @@ static void anchor(lua_State *L, int engine, struct akl_op *op) {
   if (slot > box->slots)
     box->slots = slot;
   op->engine = box->born;
-  op->slot = slot;
   op->call.slot = (unsigned)slot;
 }
 
-void akl_core_new_op(lua_State *L) {
+void akl_core_new_op(lua_State *L, size_t job) {
   (void)akl_core_engine(L);
-  struct akl_op *op = new_op(L);
+  struct akl_op *op = new_op(L, job);
   anchor(L, lua_gettop(L) - 1, op);
 }
 
 void akl_core_release(lua_State *L, int engine, struct akl_op *op) {
   struct akl_engine_box *box = lua_touserdata(L, engine);
-  if (op->slot == 0 || box == NULL || op->engine != box->born)
+  int slot = (int)op->call.slot;
+  if (slot == 0 || box == NULL || op->engine != box->born)
     return; /* given back already, or the engine is another one by now */
   akl_lua_getvalue(L, engine);
   lua_pushinteger(L, box->free_slot);
-  lua_rawseti(L, -2, op->slot);
+  lua_rawseti(L, -2, slot);
   lua_pop(L, 1);
-  box->free_slot = op->slot;
-  op->slot = 0;
+  box->free_slot = slot;
+  op->call.slot = 0;
 }
 
 /* ============================================================ }
@@ -179,22 +179,27 @@ static void push_result(lua_State *L, const struct akl_op *op) {
 static int tell_status(lua_State *L, struct akl_op *op) {
   lua_pushliteral(L, "status");
   akl_lua_getvalue(L, 1);
-  if (op->taken > 0) { /* the one before will not be asked for again */
+  lua_rawgeti(L, -1, ++op->taken);
+  lua_insert(L, -2);
+  if (op->taken < op->jobs) { /* not the last: it will not be asked for again */
     lua_pushnil(L);
     lua_rawseti(L, -2, op->taken);
+  } else if (op->call.state != AKL_OVER) { /* nor is the last one the result: hold no table */
+    akl_lua_dropvalue(L, 1);
+    op->filled = false;
+    op->taken = op->jobs = 0;
   }
-  lua_rawgeti(L, -1, ++op->taken);
-  lua_remove(L, -2);
+  lua_pop(L, 1);
   return 2;
 }
 
-static int tell_progress(lua_State *L, struct akl_call *c) {
-  c->has_progress = false;
+static int tell_progress(lua_State *L, struct akl_download *d) {
+  d->has_progress = false;
   lua_pushliteral(L, "progress");
-  akl_lua_pushwhole(L, (lua_Number)c->file->size);
-  if (c->file->total < 0)
+  akl_lua_pushwhole(L, (lua_Number)d->file.size);
+  if (d->file.total < 0)
     return 2;
-  akl_lua_pushwhole(L, (lua_Number)c->file->total);
+  akl_lua_pushwhole(L, (lua_Number)d->file.total);
   return 3;
 }
 
@@ -202,12 +207,12 @@ static int tell_end(lua_State *L, struct akl_op *op) {
   struct akl_call *c = &op->call;
   if (c->error.kind != AKL_KIND_NONE) {
     lua_pushliteral(L, "failed");
-    akl_core_push_error(L, &c->error, c->job);
+    akl_core_push_error(L, &c->error, akl_call_job(c));
     return 2;
   }
   lua_pushliteral(L, "done");
-  if (c->kind == AKL_DOWNLOAD && c->file != NULL)
-    push_file(L, c->file);
+  if (c->kind == AKL_DOWNLOAD && c->download != NULL)
+    push_file(L, &c->download->file);
   else if (c->kind == AKL_SLEEP)
     lua_pushboolean(L, 1);
   else
@@ -222,7 +227,7 @@ static int op_next(lua_State *L) {
   struct akl_op *op = check_op(L);
   struct akl_call *c = &op->call;
   lua_settop(L, 1);
-  if (c->events != NULL) {
+  if (c->last_event != NULL) {
     /* Out of the call before it is told: a finalizer that runs meanwhile may take the next. */
     union {
       struct akl_event event;
@@ -232,13 +237,13 @@ static int op_next(lua_State *L) {
     memcpy(&copy, event, sizeof *event + strlen(event->text) + 1);
     free(event);
     lua_pushliteral(L, "event");
-    akl_core_push_event(L, &copy.event, c->job);
+    akl_core_push_event(L, &copy.event, akl_call_job(c));
     return 2;
   }
   if (op->taken < op->jobs)
     return tell_status(L, op);
-  if (c->has_progress && c->file != NULL && c->file->path != NULL)
-    return tell_progress(L, c);
+  if (c->download != NULL && c->download->has_progress && c->download->file.path != NULL)
+    return tell_progress(L, c->download);
   if (c->state == AKL_OVER)
     return tell_end(L, op);
   lua_pushnil(L);

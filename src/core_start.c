@@ -17,27 +17,23 @@
 static void drop_parts(struct akl_call_parts *parts) {
   if (parts->body != NULL)
     akl_wipe(parts->body, strlen(parts->body));
-  if (parts->file != NULL)
-    akl_file_close(parts->file, true);
-  free(parts->file);
-  free(parts->target);
-  free(parts->job);
+  akl_download_free(parts->download, true);
   free(parts->body);
 }
 
 /* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */
-static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts, akl_usec wait,
-                 bool wants_progress) {
+static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *parts,
+                 akl_usec wait) {
   struct akl_engine_box *box = lua_touserdata(L, -2);
   struct akl_op *op = lua_touserdata(L, -1);
   parts->engine = box->engine;
+  parts->to = akl_protocol_endpoint(kind);
   if (box->engine == NULL) { /* by a finalizer that ran while the op was made */
     drop_parts(parts);
     return luaL_error(L, "attempt to use a closed engine");
   }
   if (!akl_call_init(&op->call, kind, parts))
     return luaL_error(L, "not enough memory");
-  op->call.wants_progress = wants_progress;
   akl_call_start(&op->call, wait);
   akl_engine_settle(box->engine);
   return 1;
@@ -57,10 +53,9 @@ static const char *bad_media(const struct akl_client *c, const char *url, size_t
   return bad;
 }
 
-/* The id at 'index', or NULL after pushing nil and an error. */
-static const char *check_id(lua_State *L, int index) {
-  size_t size;
-  const char *id = luaL_checklstring(L, index, &size), *bad = akl_protocol_bad_id(id, size);
+/* The id at 'index' and its size, or NULL after pushing nil and an error. */
+static const char *check_id(lua_State *L, int index, size_t *size) {
+  const char *id = luaL_checklstring(L, index, size), *bad = akl_protocol_bad_id(id, *size);
   if (bad == NULL)
     return id;
   (void)akl_core_refuse(L, AKL_CAUSE_BAD_ID, "The job id", bad);
@@ -91,27 +86,26 @@ int akl_core_create(lua_State *L) {
       return akl_core_refuse(L, AKL_CAUSE_BAD_URL, names[i], bad);
   }
   akl_protocol_create_body(L, lua_tostring(L, 3), lua_tostring(L, 4), lua_tostring(L, 5));
-  akl_core_new_op(L);
+  akl_core_new_op(L, AKL_ID_MAX);
+  parts.job = ((struct akl_op *)lua_touserdata(L, -1))->job;
   parts.body = strdup(lua_tostring(L, 6));
-  parts.target = akl_protocol_target(AKL_CREATE, NULL);
-  if (parts.body == NULL || parts.target == NULL)
+  if (parts.body == NULL)
     return out_of_memory(L, &parts);
-  return start(L, AKL_CREATE, &parts, 0, false);
+  return start(L, AKL_CREATE, &parts, 0);
 }
 
 /* The start of an op about the job whose id is at 3. */
 static int start_about_job(lua_State *L, enum akl_call_kind kind, akl_usec wait) {
   struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
                                  .settings = akl_core_check_settings(L, 2)};
-  const char *id = check_id(L, 3);
+  size_t size;
+  const char *id = check_id(L, 3, &size);
   if (id == NULL)
     return 2;
-  akl_core_new_op(L);
-  parts.job = strdup(id);
-  parts.target = akl_protocol_target(kind, id);
-  if (parts.job == NULL || parts.target == NULL)
-    return out_of_memory(L, &parts);
-  return start(L, kind, &parts, wait, false);
+  akl_core_new_op(L, size);
+  parts.job = ((struct akl_op *)lua_touserdata(L, -1))->job;
+  memcpy(parts.job, id, size + 1);
+  return start(L, kind, &parts, wait);
 }
 
 /* client:info(settings, id) */
@@ -133,11 +127,8 @@ int akl_core_poll(lua_State *L) {
 int akl_core_credits(lua_State *L) {
   struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
                                  .settings = akl_core_check_settings(L, 2)};
-  akl_core_new_op(L);
-  parts.target = akl_protocol_target(AKL_CREDITS, NULL);
-  if (parts.target == NULL)
-    return out_of_memory(L, &parts);
-  return start(L, AKL_CREDITS, &parts, 0, false);
+  akl_core_new_op(L, 0);
+  return start(L, AKL_CREDITS, &parts, 0);
 }
 
 /* What is wrong with the URL of a result. */
@@ -166,36 +157,33 @@ int akl_core_download(lua_State *L) {
   enum akl_cause cause;
   const char *url = luaL_checklstring(L, 3, &url_size);
   const char *path = luaL_checklstring(L, 4, &path_size);
-  const char *id = luaL_optstring(L, 5, NULL);
+  size_t id_size = 0;
+  const char *id = luaL_optlstring(L, 5, "", &id_size);
   bool wants_progress = lua_toboolean(L, 6);
   const char *bad = bad_result(parts.client, parts.settings, url, url_size, &cause);
   if (bad != NULL)
     return akl_core_refuse(L, cause, "The result's URL", bad);
   if (strlen(path) != path_size)
     return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
-  akl_core_new_op(L);
-
+  akl_core_new_op(L, id_size);
+  struct akl_op *op = lua_touserdata(L, -1);
   struct akl_error error = {0};
-  parts.target = strdup(url);
-  parts.job = id == NULL ? NULL : strdup(id);
-  parts.file = malloc(sizeof *parts.file);
-  if (parts.target == NULL || (id != NULL && parts.job == NULL) || parts.file == NULL) {
-    free(parts.file);
-    parts.file = NULL;
+  memcpy(op->job, id, id_size + 1);
+  parts.job = op->job;
+  parts.download = akl_download_new(url);
+  if (parts.download == NULL)
     return out_of_memory(L, &parts);
-  }
-  if (akl_file_open(parts.file, path, parts.settings->overwrite, parts.settings->resume,
+  parts.download->wants_progress = wants_progress;
+  if (akl_file_open(&parts.download->file, path, parts.settings->overwrite, parts.settings->resume,
                     parts.settings->max_bytes, &error))
-    return start(L, AKL_DOWNLOAD, &parts, 0, wants_progress);
+    return start(L, AKL_DOWNLOAD, &parts, 0);
 
   /* The op stays unused; its error is what it carries out of here. */
-  struct akl_op *op = lua_touserdata(L, -1);
-  free(parts.file);
-  free(parts.target);
+  akl_download_free(parts.download, true);
   op->call.job = parts.job;
   op->call.error = error;
   lua_pushnil(L);
-  akl_core_push_error(L, &op->call.error, op->call.job);
+  akl_core_push_error(L, &op->call.error, akl_call_job(&op->call));
   return 2;
 }
 
@@ -207,7 +195,7 @@ static int core_try_path(lua_State *L) {
   const char *path = luaL_checklstring(L, 2, &size);
   if (strlen(path) != size)
     return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
-  akl_core_new_op(L); /* only to own the error while Lua makes its table */
+  akl_core_new_op(L, 0); /* only to own the error while Lua makes its table */
   struct akl_op *op = lua_touserdata(L, -1);
   if (akl_file_try(path, s->overwrite, &op->call.error)) {
     lua_pushboolean(L, 1);
@@ -222,8 +210,8 @@ static int core_try_path(lua_State *L) {
 static int core_sleep(lua_State *L) {
   struct akl_call_parts parts = {0};
   akl_usec length = akl_seconds(luaL_checknumber(L, 1));
-  akl_core_new_op(L);
-  return start(L, AKL_SLEEP, &parts, length, false);
+  akl_core_new_op(L, 0);
+  return start(L, AKL_SLEEP, &parts, length);
 }
 
 /* ============================================================ } */

@@ -1,18 +1,9 @@
 /* protocol: JSON and requests; see protocol.h. Answers are read in protocol_answer.c. */
 #include "protocol.h"
 
-#include <stdio.h>  /* snprintf */
-#include <stdlib.h> /* malloc */
-#include <string.h> /* strlen */
-
 #include "compat.h"
 
 enum { DEPTH_MAX = 64 }; /* of nested JSON */
-
-#define LIPSYNC "/api/open/v3/content/video/lipsync"
-#define INFO "/api/open/v3/content/video/infobymodelid?video_model_id="
-#define CREDITS "/api/open/v3/faceswap/quota/info"
-const char akl_protocol_token_path[] = "/api/open/v3/getToken";
 
 /* {====== JSON ====== */
 
@@ -91,13 +82,16 @@ const char *akl_protocol_bad_id(const char *id, size_t size) {
   return NULL;
 }
 
-char *akl_protocol_target(enum akl_call_kind kind, const char *id) {
-  const char *path = kind == AKL_CREATE ? LIPSYNC : kind == AKL_CREDITS ? CREDITS : INFO;
-  size_t size = strlen(path) + (id == NULL ? 0 : strlen(id)) + 1;
-  char *target = malloc(size);
-  if (target != NULL)
-    (void)snprintf(target, size, "%s%s", path, id == NULL ? "" : id);
-  return target;
+const struct akl_endpoint *akl_protocol_endpoint(enum akl_call_kind kind) {
+  static const struct akl_endpoint create = {.path = "/api/open/v3/content/video/lipsync"};
+  static const struct akl_endpoint info = {.path = "/api/open/v3/content/video/infobymodelid",
+                                           .query = "video_model_id="};
+  static const struct akl_endpoint credits = {.path = "/api/open/v3/faceswap/quota/info"};
+  static const struct akl_endpoint token = {.path = "/api/open/v3/getToken"};
+  static const struct akl_endpoint *const endpoints[] = {
+      [AKL_CREATE] = &create,   [AKL_INFO] = &info,   [AKL_POLL] = &info,
+      [AKL_CREDITS] = &credits, [AKL_TOKEN] = &token, [AKL_SLEEP] = NULL};
+  return endpoints[kind];
 }
 
 /* ============================================================ } */

@@ -15,15 +15,11 @@
 /* Where the registry keeps lua-cjson's decode, of an instance of our own. */
 #define AKL_JSON_DECODE "akool.lipsync.decode"
 
-/* Where a token is fetched. */
-extern const char akl_protocol_token_path[];
-
 /* [-0, +0, e] Prepare lua-cjson; raises when it is missing. To be called once per state. */
 void akl_protocol_open(lua_State *L);
 
-/* The path and query of a request of this kind about the job 'id' (NULL if it is about none), to be
-** freed; NULL when memory runs out. */
-char *akl_protocol_target(enum akl_call_kind kind, const char *id);
+/* Where requests of this kind go; NULL if they do not go to the service. */
+const struct akl_endpoint *akl_protocol_endpoint(enum akl_call_kind kind);
 
 /* What is wrong with a job's id, as the end of a sentence, or NULL. */
 const char *akl_protocol_bad_id(const char *id, size_t size);

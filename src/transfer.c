@@ -260,6 +260,8 @@ void akl_transfer_reset(struct akl_transfer *t) {
 
 void akl_transfer_free(struct akl_transfer *t) {
   curl_easy_cleanup(t->easy);
+  curl_url_cleanup(t->address);
+  free(t->url);
   akl_settings_unref(t->settings);
   akl_headers_unref(t->headers);
   akl_memory_free(&t->answer);
@@ -378,6 +380,23 @@ static void remember(struct akl_transfer *t, const struct akl_request *r) {
   t->headers = r->headers == NULL ? NULL : akl_headers_ref(r->headers);
 }
 
+/* Have 'address' say where an API GET goes. It is parsed once; of the polls that follow only the
+** query changes, and libcurl need neither read nor write a URL as text for them. */
+static bool set_address(struct akl_transfer *t, const struct akl_request *r) {
+  if (t->address == NULL && (t->address = curl_url()) == NULL)
+    return false;
+  if (t->url == NULL || strcmp(t->url, r->url) != 0) {
+    free(t->url);
+    t->url = strdup(r->url);
+    if (t->url == NULL || curl_url_set(t->address, CURLUPART_URL, t->url, 0) != CURLUE_OK) {
+      free(t->url);
+      t->url = NULL;
+      return false;
+    }
+  }
+  return curl_url_set(t->address, CURLUPART_QUERY, r->query, 0) == CURLUE_OK;
+}
+
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   bool plain_get = r->body == NULL && r->file == NULL;
   bool same = plain_get && t->plain_get && t->settings == r->settings && t->headers == r->headers;
@@ -390,7 +409,9 @@ bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   t->plain_get = false;
   if (!same && !set_all(t, r))
     return false;
-  if (!SET(CURLOPT_URL, r->url))
+  if (plain_get ? !set_address(t, r) : !SET(CURLOPT_URL, r->url))
+    return false;
+  if (plain_get && !same && !SET(CURLOPT_CURLU, t->address))
     return false;
   if (!same)
     remember(t, r);

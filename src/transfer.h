@@ -20,10 +20,11 @@
 
 enum { AKL_HEADERS_MAX = 64 * 1024 }; /* bytes of all headers of one answer */
 
-/* What to ask. Everything is borrowed: 'url' until akl_transfer_prepare returns, 'body' and 'file'
-** until the transfer is recycled; settings and headers are counted. */
+/* What to ask. Everything is borrowed: 'url' and 'query' until akl_transfer_prepare returns, 'body'
+** and 'file' until the transfer is recycled; settings and headers are counted. */
 struct akl_request {
-  const char *url;
+  const char *url;   /* of an API request without its query */
+  const char *query; /* what comes behind the "?"; NULL if there is none or 'url' has it */
   struct akl_settings *settings;
   struct akl_headers *headers; /* NULL: none of ours */
   const char *body;            /* NULL: a GET */
@@ -43,6 +44,8 @@ struct akl_transfer {
   struct akl_poller *poller; /* borrowed from the engine, as is the clock */
   const akl_usec *clock;
   CURL *easy;                              /* owned */
+  CURLU *address;                          /* owned: where an API GET goes, read by 'easy' */
+  char *url;                               /* owned: what 'address' says but for its query */
   void *owner;                             /* whoever is told when it ends; NULL: nobody */
   void (*progress)(struct akl_transfer *); /* called when bytes for a file came; may be NULL */
   unsigned lane;                           /* the engine's: which queue */
