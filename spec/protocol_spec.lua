@@ -485,6 +485,37 @@ describe("the answer to the exchange of a client_id for a token", function()
   end)
 end)
 
+describe("requests of different kinds", function()
+  local t = fixture.new()
+
+  it("each go to their own address, whichever connection and handle they share", function()
+    local client = t.client()
+    local first, second = t.job(client), t.job(client)
+    t.service:reset()
+    assert(not client:info(first))
+    assert(client:credits())
+    assert(not client:info(second))
+    assert(client:credits())
+    local paths = {}
+    for i, request in ipairs(t.service:requests()) do paths[i] = request.path end
+    assert.same({ "/api/open/v3/content/video/infobymodelid", "/api/open/v3/faceswap/quota/info",
+      "/api/open/v3/content/video/infobymodelid", "/api/open/v3/faceswap/quota/info" }, paths)
+  end)
+
+  it("keep the path that base_url has, and ask for the job they are about", function()
+    local client = t.client { base_url = t.service.url .. "/behind/a/./gateway/" }
+    client:info "first-job"
+    client:info "second-job"
+    local seen = {}
+    for i, request in ipairs(t.service:requests()) do
+      seen[i] = { request.path, request.query }
+    end
+    local path = "/behind/a/gateway/api/open/v3/content/video/infobymodelid"
+    assert.same({ { path, { video_model_id = "first-job" } },
+      { path, { video_model_id = "second-job" } } }, seen)
+  end)
+end)
+
 describe("a job that the service does not show yet", function()
   local t = fixture.new()
 

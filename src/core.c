@@ -126,7 +126,7 @@ static int engine_step(lua_State *L) {
   return 0;
 }
 
-/* engine:ready(): the next op with news, or nil. */
+/* engine:ready(): the next op with news and its slot, or nil. */
 static int engine_ready(lua_State *L) {
   struct akl_engine *e = check_open(L);
   struct akl_call *c;
@@ -134,9 +134,10 @@ static int engine_ready(lua_State *L) {
   while ((c = akl_calls_news(e)) != NULL) {
     akl_core_push_op(L, 1, c);
     if (!lua_isnil(L, -1)) {
+      lua_pushinteger(L, (lua_Integer)c->slot);
       if (c->state == AKL_OVER)
-        akl_core_release(L, 1, lua_touserdata(L, -1));
-      return 1;
+        akl_core_release(L, 1, lua_touserdata(L, -2));
+      return 2;
     }
     lua_settop(L, 1);
   }

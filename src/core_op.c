@@ -220,7 +220,7 @@ static int tell_end(lua_State *L, struct akl_op *op) {
   return 2;
 }
 
-/* op:next(): the next thing it has to tell, or nil when there is nothing yet:
+/* op:next(): the next thing it has to tell, or nil and the op's slot when there is nothing yet:
 **   "event", table; "status", job (a poll); "progress", bytes, total or nothing (a download);
 **   "done", result; "failed", error. The last two stay the last word. */
 static int op_next(lua_State *L) {
@@ -247,7 +247,8 @@ static int op_next(lua_State *L) {
   if (c->state == AKL_OVER)
     return tell_end(L, op);
   lua_pushnil(L);
-  return 1;
+  lua_pushinteger(L, (lua_Integer)c->slot);
+  return 2;
 }
 
 /* op:cancel(): end it now; its last word is an error of kind "cancelled". */

@@ -2,7 +2,6 @@
 #include "engine.h"
 
 #include <stdlib.h> /* calloc */
-#include <unistd.h> /* getpid */
 
 enum {
   IDLE_MAX = 64,          /* easy handles kept for reuse */
@@ -53,7 +52,7 @@ struct akl_engine *akl_engine_new(void) {
   struct akl_engine *e = calloc(1, sizeof *e);
   if (e == NULL)
     return NULL;
-  e->pid = getpid();
+  akl_process_note(&e->maker);
   e->now = akl_now();
   e->curl_at = AKL_NEVER;
   akl_link_init(&e->idle);
@@ -116,6 +115,7 @@ void akl_engine_free(struct akl_engine *e) {
     free_multi(e->multi);
     akl_timers_free(&e->timers);
     akl_poller_close(&e->poller);
+    akl_process_forget(&e->maker);
     free(e);
   } else {
     akl_poller_close(&e->poller); /* and the rest stays: it is the parent's */
@@ -123,7 +123,7 @@ void akl_engine_free(struct akl_engine *e) {
 }
 
 bool akl_engine_foreign(const struct akl_engine *e) {
-  return e->pid != getpid();
+  return akl_process_foreign(&e->maker);
 }
 
 /* ============================================================ }

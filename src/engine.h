@@ -10,10 +10,10 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
-#include <sys/types.h> /* pid_t */
 
 #include "list.h"
 #include "poller.h"
+#include "process.h"
 #include "timers.h"
 #include "transfer.h"
 
@@ -37,9 +37,9 @@ struct akl_engine {
   struct akl_link calls;                /* every call that is not over; the call room's */
   struct akl_link news; /* calls whose program should look at them; the call room's */
   unsigned idle_count, handles;
-  bool tainted; /* memory ran out inside libcurl: to be given a new multi handle */
-  pid_t pid;    /* the process that made it; another one must not touch it */
-  bool watched; /* a host's loop waits for the descriptor */
+  bool tainted;             /* memory ran out inside libcurl: to be given a new multi handle */
+  struct akl_process maker; /* another process must not touch it */
+  bool watched;             /* a host's loop waits for the descriptor */
 };
 
 /* A new engine, or NULL when the system or memory refuses. */

@@ -84,7 +84,7 @@ static int on_seek(void *user, curl_off_t offset, int origin) {
 /* The value of the header line if it has this name (lower case, with its colon), or NULL. */
 static const char *value_of(const char *line, size_t size, const char *name, size_t *length) {
   size_t n = strlen(name);
-  if (size < n || strncasecmp(line, name, n) != 0)
+  if ((line[0] | 0x20) != name[0] || size < n || strncasecmp(line, name, n) != 0)
     return NULL;
   while (n < size && (line[n] == ' ' || line[n] == '\t'))
     n++;
@@ -258,10 +258,16 @@ void akl_transfer_reset(struct akl_transfer *t) {
   akl_memory_reset(&t->answer);
 }
 
+static void forget_address(struct akl_transfer *t) {
+  free(t->url);
+  curl_free(t->path);
+  t->url = t->path = NULL;
+}
+
 void akl_transfer_free(struct akl_transfer *t) {
   curl_easy_cleanup(t->easy);
   curl_url_cleanup(t->address);
-  free(t->url);
+  forget_address(t);
   akl_settings_unref(t->settings);
   akl_headers_unref(t->headers);
   akl_memory_free(&t->answer);
@@ -380,26 +386,49 @@ static void remember(struct akl_transfer *t, const struct akl_request *r) {
   t->headers = r->headers == NULL ? NULL : akl_headers_ref(r->headers);
 }
 
-/* Have 'address' say where an API GET goes. It is parsed once; of the polls that follow only the
-** query changes, and libcurl need neither read nor write a URL as text for them. */
-static bool set_address(struct akl_transfer *t, const struct akl_request *r) {
-  if (t->address == NULL && (t->address = curl_url()) == NULL)
+/* Have 'address' say where requests with a query go. */
+static bool set_address(struct akl_transfer *t, const char *url) {
+  if (t->url != NULL && strcmp(t->url, url) == 0)
+    return true;
+  forget_address(t);
+  if (t->address == NULL)
+    t->address = curl_url();
+  if (t->address != NULL && curl_url_set(t->address, CURLUPART_URL, url, 0) == CURLUE_OK &&
+      curl_url_get(t->address, CURLUPART_PATH, &t->path, 0) == CURLUE_OK)
+    t->url = strdup(url);
+  return t->url != NULL;
+}
+
+/* Write 'one', a "?" and 'other' into 'out'. False when there is no room. */
+static bool join(char *out, size_t room, const char *one, const char *other) {
+  size_t m = strlen(one), n = strlen(other);
+  if (m + n + 2 > room)
     return false;
-  if (t->url == NULL || strcmp(t->url, r->url) != 0) {
-    free(t->url);
-    t->url = strdup(r->url);
-    if (t->url == NULL || curl_url_set(t->address, CURLUPART_URL, t->url, 0) != CURLUE_OK) {
-      free(t->url);
-      t->url = NULL;
-      return false;
-    }
-  }
-  return curl_url_set(t->address, CURLUPART_QUERY, r->query, 0) == CURLUE_OK;
+  memcpy(out, one, m);
+  out[m] = '?';
+  memcpy(out + m + 1, other, n + 1);
+  return true;
+}
+
+/* An address with a query is one that is asked again and again, with another query each time. It is
+** parsed once, and the query goes where libcurl only copies it: reading and printing such a URL for
+** every request would be a third of all it does. A proxy for plain http is the exception: it has to
+** be sent the whole URL. */
+static bool set_where(struct akl_transfer *t, const struct akl_request *r) {
+  char text[AKL_URL_MAX + 1024];
+  if (r->query == NULL)
+    return SET(CURLOPT_URL, r->url);
+  if (r->plain && !r->loopback)
+    return join(text, sizeof text, r->url, r->query) && SET(CURLOPT_URL, text);
+  return set_address(t, r->url) && join(text, sizeof text, t->path, r->query) &&
+         SET(CURLOPT_CURLU, t->address) && SET(CURLOPT_REQUEST_TARGET, text);
 }
 
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   bool plain_get = r->body == NULL && r->file == NULL;
-  bool same = plain_get && t->plain_get && t->settings == r->settings && t->headers == r->headers;
+  bool queried = r->query != NULL;
+  bool same = plain_get && t->plain_get && t->queried == queried && t->settings == r->settings &&
+              t->headers == r->headers;
   t->once = r->once;
   t->guard = r->guard;
   t->body = r->body;
@@ -409,13 +438,12 @@ bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   t->plain_get = false;
   if (!same && !set_all(t, r))
     return false;
-  if (plain_get ? !set_address(t, r) : !SET(CURLOPT_URL, r->url))
-    return false;
-  if (plain_get && !same && !SET(CURLOPT_CURLU, t->address))
+  if (!set_where(t, r))
     return false;
   if (!same)
     remember(t, r);
   t->plain_get = plain_get;
+  t->queried = queried;
   return true;
 }
 

@@ -23,8 +23,9 @@ enum { AKL_HEADERS_MAX = 64 * 1024 }; /* bytes of all headers of one answer */
 /* What to ask. Everything is borrowed: 'url' and 'query' until akl_transfer_prepare returns, 'body'
 ** and 'file' until the transfer is recycled; settings and headers are counted. */
 struct akl_request {
-  const char *url;   /* of an API request without its query */
-  const char *query; /* what comes behind the "?"; NULL if there is none or 'url' has it */
+  const char *url;
+  const char
+      *query; /* what follows 'url' behind a "?", or NULL; then 'url' has no query of its own */
   struct akl_settings *settings;
   struct akl_headers *headers; /* NULL: none of ours */
   const char *body;            /* NULL: a GET */
@@ -44,15 +45,16 @@ struct akl_transfer {
   struct akl_poller *poller; /* borrowed from the engine, as is the clock */
   const akl_usec *clock;
   CURL *easy;                              /* owned */
-  CURLU *address;                          /* owned: where an API GET goes, read by 'easy' */
-  char *url;                               /* owned: what 'address' says but for its query */
+  CURLU *address;                          /* owned: what 'url' says, read by 'easy' */
+  char *url, *path;                        /* owned: of the last request with a query */
   void *owner;                             /* whoever is told when it ends; NULL: nobody */
   void (*progress)(struct akl_transfer *); /* called when bytes for a file came; may be NULL */
   unsigned lane;                           /* the engine's: which queue */
 
   struct akl_settings *settings; /* counted: what the handle was prepared for */
   struct akl_headers *headers;   /* counted */
-  bool plain_get;                /* the handle is set up for an API GET and only the URL changes */
+  bool plain_get;                /* the handle is set up for an API GET and only the URL changes, */
+  bool queried;                  /* or only its query */
   const char *body;
   size_t body_size, body_taken; /* taken: handed to libcurl, so it may have left */
   bool once, guard;

@@ -108,6 +108,7 @@ function Engine:step(timeout) end
 --- The next op that has news, nil when there is none. An op comes once for all the news it has:
 --- call `op:next` until it returns nil.
 ---@return akool.lipsync.core.Op?
+---@return integer? slot # of that op
 function Engine:ready() end
 
 --- The one descriptor to watch: when it is readable, a step has work. It stays the same until the

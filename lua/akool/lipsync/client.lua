@@ -127,15 +127,19 @@ local function with_credentials(self, run)
   return value, err
 end
 
+--- Start an info or credits op and await it.
+local function attempt(self, name, settings, opts, id)
+  local client = self.core
+  local op, err = client[name](client, settings, id)
+  if not op then return nil, err end
+  return result(self, op, opts)
+end
+
 --- An info or credits op, from start to result.
 local function call(self, name, opts, id)
   local settings = settings_for(self, opts)
-  local function run()
-    local op, err = self.core[name](self.core, settings, id)
-    if not op then return nil, err end
-    return result(self, op, opts)
-  end
-  return with_credentials(self, run)
+  if not self.renew then return attempt(self, name, settings, opts, id) end
+  return with_credentials(self, function() return attempt(self, name, settings, opts, id) end)
 end
 
 --- A create must not lose its job to a callback that raises: the callback's error waits until the

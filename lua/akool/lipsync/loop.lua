@@ -31,7 +31,7 @@ Task.__name = "akool.lipsync.task"
 
 local tasks = {}     -- coroutine → its task, while it lives
 local alive = 0
-local waiting = {}   -- op → the task that waits for it
+local waiting, waits = {}, 0 -- slot of an op → the task that waits for it; how many there are
 local runnable, first, last = {}, 1, 0 -- tasks to resume, in order: from `first` to `last`
 local orphans = {}   -- tasks that failed while nobody had joined them
 local depth = 0
@@ -88,6 +88,14 @@ local function run_task(task)
   active = outer
 end
 
+--- There is news of the op in this slot: whoever waits for it goes on.
+local function wake(slot)
+  local task = waiting[slot]
+  if not task then return end
+  waiting[slot], task.op, waits = nil, nil, waits - 1
+  make_runnable(task)
+end
+
 --- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
 --- every task that has news.
 local function turn(timeout)
@@ -96,22 +104,15 @@ local function turn(timeout)
   local engine, too_deep = core.engine(), depth > DEEPEST
   if engine ~= known then -- what the last one had under way has ended, and nobody was told
     known = engine
-    for op, task in pairs(waiting) do
-      if op:over() then
-        waiting[op], task.op = nil, nil
-        make_runnable(task)
-      end
+    for slot, task in pairs(waiting) do
+      if task.op:over() then wake(slot) end
     end
   end
   engine:step(first <= last and not too_deep and 0 or timeout)
-  local op = engine:ready()
+  local op, slot = engine:ready()
   while op do
-    local task = waiting[op]
-    if task then
-      waiting[op], task.op = nil, nil
-      make_runnable(task)
-    end
-    op = engine:ready()
+    wake(slot)
+    op, slot = engine:ready()
   end
   if too_deep then return end
   depth = depth + 1
@@ -122,10 +123,11 @@ local function turn(timeout)
     run_task(task)
   end
   depth = depth - 1
+  if depth == 0 and first > last then first, last = 1, 0 end -- numbers that stay small stay cheap
 end
 
 local function nothing_can_happen()
-  return first > last and next(waiting) == nil
+  return first > last and waits == 0
 end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
@@ -139,7 +141,8 @@ function loop.next(op)
     local kind, value, extra = op:next()
     if kind then return kind, value, extra end
     if task then
-      waiting[op], task.op = task, op
+      wake(value) -- a task that waited in the same slot of an engine that was closed
+      waiting[value], task.op, waits = task, op, waits + 1
       yield()
     else
       if owner then owner.op = op end
