@@ -381,6 +381,11 @@ describe("an address", function()
     for _, url in ipairs { "http://127.0.0.1", "http://localhost:80", "http://[::1]:1" } do
       assert(lipsync.new { api_key = secrets.api_key, base_url = url })
     end
+    -- Only an address in brackets has a zone; this is a name of somebody else's.
+    local client, err = lipsync.new { api_key = secrets.api_key,
+      base_url = "http://localhost%25.example.com" }
+    assert.is_nil(client)
+    assert.equal("bad_base_url", err.name)
   end)
 
   it("of a medium is http or https", function()
@@ -442,12 +447,12 @@ end)
 
 describe("a private address", function()
   local t = fixture.new()
-  local HOSTS = { "127.0.0.1", "127.1", "127.255.255.254", "2130706433", "0177.0.0.1",
-    "017700000001", "0x7f000001", "0x7f.1", "0", "0.0.0.0", "localhost", "LOCALHOST", "localhost.",
-    "x.localhost", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
-    "169.254.169.254", "2852039166", "224.0.0.1", "255.255.255.255", "[::1]", "[::]",
-    "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[fe80::1]",
-    "[fd00::1]", "[ff02::1]", "[2002:7f00:1::]" }
+  local HOSTS = { "127.0.0.1", "127.1", "127%2e1", "%30%2e1", "127.255.255.254",
+    "2130706433", "0177.0.0.1", "017700000001", "0x7f000001", "0x7f.1", "0", "0.0.0.0", "localhost",
+    "LOCALHOST", "localhost.", "x.localhost", "10.0.0.1", "172.16.0.1", "172.31.255.255",
+    "192.168.1.1", "100.64.0.1", "169.254.169.254", "2852039166", "224.0.0.1", "255.255.255.255",
+    "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]", "[fe80::1]", "[fd00::1]", "[ff02::1]", "[2002:7f00:1::]" }
 
   -- A client of the public service, and what takes the place of its settings.
   local function public(given)

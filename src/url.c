@@ -1,7 +1,7 @@
 /* url: see url.h. Parsing is libcurl's own, so that what we checked is what libcurl will use. */
 #include "url.h"
 
-#include <arpa/inet.h>  /* inet_pton */
+#include <arpa/inet.h>  /* inet_aton, inet_pton */
 #include <curl/curl.h>  /* curl_url_set */
 #include <netinet/in.h> /* struct sockaddr_in6 */
 #include <stdint.h>     /* uint32_t */
@@ -60,12 +60,14 @@ enum akl_reach akl_numeric_reach(const char *address) {
   return AKL_PRIVATE;
 }
 
-/* Reach of a host as libcurl normalised it: octal, hex and short IPv4 forms are plain by now. */
+/* Reach of a host as it will be resolved. libcurl makes octal, hex and short IPv4 forms plain, but
+** not those that were escaped ("127%2e1"), and the resolver understands them all. */
 static enum akl_reach reach_of_host(const char *host) {
   unsigned char bytes[16];
+  struct in_addr v4;
   size_t size = strlen(host);
-  if (inet_pton(AF_INET, host, bytes) == 1)
-    return reach_of_ipv4(four_bytes(bytes));
+  if (inet_aton(host, &v4) != 0)
+    return reach_of_ipv4(ntohl(v4.s_addr));
   if (inet_pton(AF_INET6, host, bytes) == 1)
     return reach_of_ipv6(bytes);
   if (size > 0 && host[size - 1] == '.')
@@ -82,10 +84,11 @@ static char *part(CURLU *parsed, CURLUPart what) {
   return curl_url_get(parsed, what, &text, 0) == CURLUE_OK ? text : NULL;
 }
 
-/* Copy the host in lower case and without the brackets of an IPv6 address or its zone. */
+/* Copy the host in lower case and without the brackets of an IPv6 address or its zone. A "%" in any
+** other host is no zone but what is left of an escape, and no name has one. */
 static bool copy_host(struct akl_url *out, const char *host) {
   size_t size = strlen(host), n = 0;
-  if (size == 0 || size >= sizeof out->host)
+  if (size == 0 || size >= sizeof out->host || (host[0] != '[' && strchr(host, '%') != NULL))
     return false;
   for (size_t i = 0; i < size && host[i] != '%'; i++) {
     char c = host[i];
