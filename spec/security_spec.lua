@@ -181,6 +181,16 @@ describe("credentials", function()
     }
   end)
 
+  it("are in no error, even if the service takes one for a job's id", function()
+    t.service:fail { at = "info", times = "always",
+      raw = ('{"code":1000,"data":{"_id":"%s","video_status":1}}'):format(secrets.api_key) }
+    local job, err = t.client():info "66160f989dfc997ac289037b"
+    assert.is_nil(job)
+    assert.equal("wrong_job", err.name)
+    fixture.assert_no_secret { err, tostring(err) }
+    t.service:clear()
+  end)
+
   it("are in no line of the log", function()
     local job = t.completed()
     local said = child("AKOOL_LOG=debug", [[

@@ -354,5 +354,7 @@ void akl_protocol_read(lua_State *L, const struct akl_call *c, const struct akl_
     a->error.http_status = t->status;
     if (a->error.retry_after <= 0 && t->retry_after > 0)
       a->error.retry_after = t->retry_after;
+    if (a->error.message != NULL) /* it may quote a field, and any field may repeat the key */
+      akl_client_redact(c->client, a->error.message);
   }
 }
