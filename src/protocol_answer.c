@@ -272,13 +272,16 @@ static void read_credits(lua_State *L, int data, struct akl_answer *a) {
     lua_pushnil(L);
     return;
   }
-  lua_createtable(L, 0, 1);
   lua_getfield(L, data, "credit");
-  if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1)))
+  if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1))) {
     wrong(L, a, "data.credit", "a number", -1);
-  akl_lua_pushwhole(L, lua_tonumber(L, -1));
-  lua_setfield(L, -3, "credits");
-  lua_pop(L, 1);
+    lua_pushnil(L);
+  } else {
+    lua_createtable(L, 0, 1);
+    akl_lua_pushwhole(L, lua_tonumber(L, -2));
+    lua_setfield(L, -2, "credits");
+  }
+  lua_remove(L, -2);
 }
 
 static void read_token(lua_State *L, int doc, struct akl_answer *a) {
