@@ -427,14 +427,16 @@ describe("a job that does not end well", function()
     assert.are.equal("no\27[31m\nface", err.job.data.error_msg)
   end)
 
-  it("has no words when the service's are not a string", function()
+  it("has no words when the service's are not a string, or an empty one", function()
     local client = t.client()
-    local job = t.job(client)
-    t.service:set(job.id, { video_status = 4, error_msg = { reason = 7 } })
-    local _, err = client:wait(job)
-    assert.are.equal("job_failed", err.name)
-    assert.is_nil(err.server_message)
-    assert.are.equal(7, err.job.data.error_msg.reason)
+    for _, words in ipairs { { reason = 7 }, "" } do
+      local job = t.job(client)
+      t.service:set(job.id, { video_status = 4, error_msg = words })
+      local _, err = client:wait(job)
+      assert.are.equal("job_failed", err.name)
+      assert.is_nil(err.server_message)
+      assert.are.same(words, err.job.data.error_msg)
+    end
   end)
 
   it("is an error of its own when it is completed without a URL", function()

@@ -191,6 +191,15 @@ describe("credentials", function()
     t.service:clear()
   end)
 
+  it("are in no error, even if the service gives one as the reason of a failure", function()
+    local job = t.completed()
+    t.service:set(job.id, { video_status = 4, error_msg = "no face for " .. secrets.api_key })
+    local done, err = t.client():wait(job.id)
+    assert.is_nil(done)
+    assert.equal("no face for " .. ("*"):rep(#secrets.api_key), err.server_message)
+    fixture.assert_no_secret(tostring(err))
+  end)
+
   it("are in no line of the log", function()
     local job = t.completed()
     local said = child("AKOOL_LOG=debug", [[

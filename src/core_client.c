@@ -4,7 +4,7 @@
 */
 #include <lauxlib.h>
 #include <stdlib.h> /* free */
-#include <string.h> /* strdup */
+#include <string.h> /* memcpy, strdup */
 
 #include "compat.h"
 #include "core.h"
@@ -169,6 +169,18 @@ static int client_credentials(lua_State *L) {
   return 1;
 }
 
+/* client:redact(text): the text without this client's credentials. */
+static int client_redact(lua_State *L) {
+  size_t size;
+  const struct akl_client *c = akl_core_check_client(L, 1);
+  const char *text = luaL_checklstring(L, 2, &size);
+  char *copy = lua_newuserdata(L, size + 1);
+  memcpy(copy, text, size + 1);
+  akl_client_redact(c, copy);
+  lua_pushstring(L, copy);
+  return 1;
+}
+
 static int client_tostring(lua_State *L) {
   struct akl_client **box = luaL_checkudata(L, 1, CLIENT);
   lua_pushfstring(L, CLIENT " (%s)", *box == NULL ? "incomplete" : (*box)->base_url);
@@ -192,6 +204,7 @@ const luaL_Reg akl_core_client_functions[] = {
 
 static const luaL_Reg client_methods[] = {
     {"credentials", client_credentials},
+    {"redact", client_redact},
     {"create", akl_core_create},
     {"info", akl_core_info},
     {"poll", akl_core_poll},

@@ -154,6 +154,11 @@ local Client = {}
 ---@return akool.lipsync.Error? err # kind "invalid": a character that no credential has
 function Client:credentials(way, value, secret) end
 
+--- The text, with '*' over whatever of this client's credentials stands in it.
+---@param text string
+---@return string
+function Client:redact(text) end
+
 --- Start a create. Its result is a job.
 ---@param settings akool.lipsync.core.Settings
 ---@param video_url string

@@ -286,9 +286,11 @@ end
 
 --- What the service says about a failure, if it does. The fields are not documented; these were
 --- seen. Fit to be printed: the words as they came are in job.data.
-local function reason(data)
+local function reason(self, data)
   for _, name in ipairs { "error_msg", "error_message", "error_reason" } do
-    if type(data[name]) == "string" then return (data[name]:sub(1, 256):gsub("%c", " ")) end
+    if type(data[name]) == "string" and data[name] ~= "" then
+      return self.core:redact((data[name]:sub(1, 256):gsub("%c", " ")))
+    end
   end
 end
 
@@ -302,7 +304,7 @@ local function wait(self, given, id, opts, last)
     if status == "completed" then return found end
     if status == "failed" then
       return nil, core.error("job_failed", ("Job %s failed."):format(id),
-        { job = found, server_message = reason(found.data) })
+        { job = found, server_message = reason(self, found.data) })
     end
   end
 end
