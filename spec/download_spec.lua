@@ -662,14 +662,14 @@ describe("client:download", function()
   describe("to a disk that is full", function()
     local SAY = [[
       local file, err = client:download(%q, %q, { max_retries = 0 })
-      print(file, err and err.kind, err and err.name)
+      print(file, err.kind, err.name, err.http_status, err.message:match "download again")
     ]]
 
     it("fails and leaves no part", function()
       local job = result_of(t, 300000)
       local said = run(program(t, SAY, job.id, out),
         [[sh -c 'trap "" XFSZ; ulimit -f 64; exec "$@"' sh]])
-      assert.equal("nil\tio\twrite_failed\n", said)
+      assert.equal("nil\tio\twrite_failed\tnil\tdownload again\n", said)
       assert.same({}, fixture.files(t.folder))
     end)
 
@@ -683,7 +683,7 @@ describe("client:download", function()
       local said = run(program(t, SAY .. [[
         for name in require("lfs").dir(%q) do if name:find("%%w") then print(name) end end
       ]], job.id, out, t.folder), ([[unshare -m sh -c '%s; exec "$@"' sh]]):format(mount))
-      assert.equal("nil\tio\twrite_failed\n", said)
+      assert.equal("nil\tio\twrite_failed\tnil\tdownload again\n", said)
     end)
   end)
 

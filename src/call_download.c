@@ -125,7 +125,8 @@ bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_e
   } else {
     akl_error_http(error, t->status, t->retry_after, "downloading a result");
   }
-  error->http_status = t->status;
+  if (error->kind != AKL_KIND_IO)
+    error->http_status = t->status;
   return false;
 }
 

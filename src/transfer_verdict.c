@@ -150,7 +150,9 @@ bool akl_transfer_failed(const struct akl_transfer *t, const char *what, struct 
     explain(t, what, e);
   else if (!incomplete(t, what, e))
     return false;
-  e->http_status = t->status;
+  /* When the disk or the memory fails a download, the answer to it was fine. */
+  if (t->file == NULL || e->kind != AKL_KIND_IO)
+    e->http_status = t->status;
   return true;
 }
 
