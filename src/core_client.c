@@ -78,7 +78,13 @@ static int core_settings(lua_State *L) {
   s->events = flag(L, "events");
   s->proxy = string(L, "proxy");
   s->ca_file = string(L, "ca_file");
-  s->user_agent = string(L, "user_agent");
+  lua_pushliteral(L, "User-Agent: ");
+  lua_getfield(L, 1, "user_agent");
+  lua_concat(L, 2);
+  s->agent = strdup(lua_tostring(L, -1));
+  if (s->agent == NULL)
+    return luaL_error(L, "not enough memory");
+  lua_settop(L, 2);
   return 1;
 }
 

@@ -4,8 +4,7 @@
 #include <stdlib.h> /* calloc */
 
 enum {
-  IDLE_MAX = 64,          /* easy handles kept for reuse */
-  CONNECTIONS_KEPT = 256, /* idle connections kept open */
+  CONNECTIONS_KEPT = 256, /* idle connections kept open, if nobody asks for more at once */
   STREAMS_MAX = 100, /* exchanges at once on one HTTP/2 connection; every server allows these */
   SLOWEST = 16,      /* bytes a second: a download that is slower has stalled */
   BATCH = 128,       /* sockets looked at in one turn */
@@ -45,7 +44,7 @@ static bool set_up_multi(struct akl_engine *e) {
          curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
          curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
          curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
-         curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT) == CURLM_OK;
+         curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->connections_kept) == CURLM_OK;
 }
 
 struct akl_engine *akl_engine_new(void) {
@@ -55,6 +54,7 @@ struct akl_engine *akl_engine_new(void) {
   akl_process_note(&e->maker);
   e->now = akl_now();
   e->curl_at = AKL_NEVER;
+  e->connections_kept = CONNECTIONS_KEPT;
   akl_link_init(&e->idle);
   akl_link_init(&e->running);
   akl_link_init(&e->ended);
@@ -210,6 +210,10 @@ static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t)
 /* Hand a transfer to libcurl. It may end inside this very call; then it stands in libcurl's list of
 ** messages, and because its timer has been set to "now" the next turn will look there. */
 static void launch(struct akl_engine *e, struct akl_transfer *t) {
+  if (t->settings->max_connections > e->connections_kept) {
+    e->connections_kept = t->settings->max_connections;
+    (void)curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->connections_kept);
+  }
   e->lanes[t->lane].running++;
   e->now = akl_now(); /* the program may have been away for long since the last turn */
   t->started = e->now;
@@ -253,10 +257,11 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
     end(e, t, CURLE_ABORTED_BY_CALLBACK);
   /* libcurl 7.88 leaves a handle whose exchange failed at a redirect with its receive buffer, and
   ** then refuses to set it up anew; so only a handle that ended well is used again. */
-  bool sound = t->result == CURLE_OK;
+  bool sound = t->result == CURLE_OK && t->settings != NULL;
+  bool wanted = sound && e->idle_count < t->settings->max_connections;
   akl_link_remove(&t->link);
   akl_transfer_reset(t);
-  if (sound && e->idle_count < IDLE_MAX) {
+  if (wanted) {
     akl_link_prepend(&e->idle, &t->link);
     e->idle_count++;
   } else {

@@ -37,9 +37,10 @@ struct akl_engine {
   struct akl_link calls;                /* every call that is not over; the call room's */
   struct akl_link news; /* calls whose program should look at them; the call room's */
   unsigned idle_count, handles;
-  bool tainted;             /* memory ran out inside libcurl: to be given a new multi handle */
-  struct akl_process maker; /* another process must not touch it */
-  bool watched;             /* a host's loop waits for the descriptor */
+  unsigned connections_kept; /* idle ones that libcurl does not close */
+  bool tainted;              /* memory ran out inside libcurl: to be given a new multi handle */
+  struct akl_process maker;  /* another process must not touch it */
+  bool watched;              /* a host's loop waits for the descriptor */
 };
 
 /* A new engine, or NULL when the system or memory refuses. */

@@ -21,6 +21,21 @@ static bool is_null(lua_State *L, int index) {
   return lua_type(L, index) == LUA_TLIGHTUSERDATA;
 }
 
+/* [-1, +0, m] The value on top is a number or null in the table below its key: put in its place what a
+** user should see. False when no number can hold it. */
+static bool replace(lua_State *L) {
+  bool is_number = lua_type(L, -1) == LUA_TNUMBER;
+  lua_Number n = is_number ? lua_tonumber(L, -1) : 0;
+  lua_pop(L, 1);
+  lua_pushvalue(L, -1);
+  if (is_number)
+    akl_lua_pushwhole(L, n);
+  else
+    lua_pushnil(L);
+  lua_rawset(L, -4); /* an existing key, so a traversal may go on */
+  return isfinite(n);
+}
+
 /* [-0, +0, m] Make the table on top fit for a user, all the way down: lua-cjson hands back floats
 ** where the service wrote integers, and light userdata for null. False when there is a number in it
 ** that no number can hold (1e400). */
@@ -29,18 +44,18 @@ static bool tidy(lua_State *L) {
   luaL_checkstack(L, 4, "JSON");
   lua_pushnil(L);
   while (lua_next(L, -2) != 0) {
-    if (lua_istable(L, -1)) {
+    switch (lua_type(L, -1)) {
+    case LUA_TTABLE:
       fine = tidy(L) && fine;
-    } else if (lua_type(L, -1) == LUA_TNUMBER || is_null(L, -1)) {
-      lua_pushvalue(L, -2);
-      if (is_null(L, -2))
-        lua_pushnil(L);
-      else
-        akl_lua_pushwhole(L, lua_tonumber(L, -2));
-      fine = fine && (is_null(L, -3) || isfinite(lua_tonumber(L, -3)));
-      lua_rawset(L, -5); /* an existing key, so the traversal may go on */
+      lua_pop(L, 1);
+      break;
+    case LUA_TNUMBER:
+    case LUA_TLIGHTUSERDATA:
+      fine = replace(L) && fine;
+      break;
+    default:
+      lua_pop(L, 1);
     }
-    lua_pop(L, 1);
   }
   return fine;
 }

@@ -20,6 +20,6 @@ void akl_settings_unref(struct akl_settings *s) {
     return;
   free(s->proxy);
   free(s->ca_file);
-  free(s->user_agent);
+  free(s->agent);
   free(s);
 }

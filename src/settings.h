@@ -34,7 +34,7 @@ struct akl_settings {
   bool events;              /* somebody wants to hear of every request */
   char *proxy;              /* owned; NULL: as the environment says; "": none */
   char *ca_file;            /* owned; NULL: the system's */
-  char *user_agent;         /* owned, never NULL */
+  char *agent;              /* owned: a whole header line, "User-Agent: …" */
 };
 
 /* New, zeroed settings with one reference, or NULL when memory runs out. */

@@ -335,11 +335,13 @@ static bool set_callbacks(struct akl_transfer *t) {
 static bool set_exchange(struct akl_transfer *t, const struct akl_request *r) {
   const struct akl_settings *s = r->settings;
   akl_usec connect = s->connect_timeout / 1000;
-  return SET(CURLOPT_USERAGENT, s->user_agent) &&
+  /* As a header, because libcurl prints its option for the same twice into every request. */
+  t->first.data = s->agent;
+  t->first.next = r->headers == NULL ? NULL : r->headers->list;
+  return SET(CURLOPT_HTTPHEADER, &t->first) &&
          SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect < 1 ? 1 : connect)) &&
          SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) &&
-         SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
-         (r->headers == NULL || SET(CURLOPT_HTTPHEADER, r->headers->list));
+         SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
 /* A body by callback, so that we know whether a byte of it may have left. A paid one gets a
