@@ -355,7 +355,8 @@ void akl_engine_step(struct akl_engine *e, akl_usec timeout) {
     (void)look(e, 0);
   work(e);
   akl_usec next = akl_engine_timeout(e);
-  if (look(e, next < timeout ? next : timeout))
+  bool silent = has_something(e) && akl_link_alone(&e->running); /* no socket can have news */
+  if (!silent && look(e, next < timeout ? next : timeout))
     work(e);
   if (e->tainted && akl_link_alone(&e->running))
     renew_multi(e);
