@@ -225,51 +225,65 @@ function Client:info(given, opts)
   return setmetatable(found, self.jobs)
 end
 
---- The rounds of `poll`, without checks. `last` is a job whose status the caller has told already.
-local function rounds(self, given, id, opts, last)
-  local settings, status = settings_for(self, opts), type(given) == "table" and given.status
-  local known = status == "queueing" or status == "processing" -- else the first request is due
-  local op, err, over
-  local function start()
-    op, err = self.core:poll(settings, id, known)
-    return op, err
+--- What following a job has to remember. Of the job itself only the status, so that whoever waits for
+--- many of them does not keep their data. `told` is a status that the caller has told already.
+local function follow(self, given, id, opts, told)
+  local status = type(given) == "table" and given.status
+  return { client = self, settings = settings_for(self, opts), id = id, opts = opts, status = told,
+    known = status == "queueing" or status == "processing" } -- else the first request is due
+end
+
+local function start(following)
+  local op, err = following.client.core:poll(following.settings, following.id, following.known)
+  following.op = op
+  return op, err
+end
+
+--- The next news of the job, from the op under way.
+local function news(following)
+  local kind, value = await(following.client, following.op, following.opts, "status")
+  if kind == "failed" then return nil, value end
+  return value
+end
+
+--- The news of an op that is started for it.
+local function first_news(following)
+  local op, err = start(following)
+  if not op then return nil, err end
+  return news(following)
+end
+
+--- The next news of the job. When functions give the credentials and the service refuses them, they
+--- are asked again.
+local function ask(following)
+  local self, op = following.client, following.op
+  if not self.renew then return (op and news or first_news)(following) end
+  if not op then
+    return with_credentials(self, function() return first_news(following) end)
   end
-  local function round()
-    local kind, value = await(self, op, opts, "status")
-    if kind == "failed" then return nil, value end
-    return value
+  local found, err = news(following)
+  if not found and err.code == 1101 and self.renew() then return first_news(following) end
+  return found, err
+end
+
+--- The next round of a poll: a status and the job, "error" and an error, or nil after the end.
+local function advance(following)
+  if following.over then return nil end
+  local found, err = ask(following)
+  if not found then
+    following.over = true
+    if following.status and err.job then err.job.status = following.status end
+    return "error", err
   end
-  local following
-  function following()
-    if over then return nil end
-    local found
-    if op then
-      found, err = round()
-      if not found and err.code == 1101 and self.renew and self.renew() and start() then
-        found, err = round()
-      end
-    else
-      found, err = with_credentials(self, function()
-        local started, problem = start()
-        if not started then return nil, problem end
-        return round()
-      end)
-    end
-    if not found then
-      over = true
-      if last and err.job then err.job = last end
-      return "error", err
-    end
-    over = found.status == "completed" or found.status == "failed"
-    local told = last and last.status == found.status
-    last = setmetatable(found, self.jobs)
-    if told and not over then return following() end
-    return found.status, found
-  end
-  local function stop()
-    if op then op:cancel() end
-  end
-  return following, stop
+  following.over = found.status == "completed" or found.status == "failed"
+  local told = following.status == found.status
+  following.status = found.status
+  if told and not following.over then return advance(following) end
+  return found.status, setmetatable(found, following.client.jobs)
+end
+
+local function stop(following)
+  if following.op then following.op:cancel() end
 end
 
 --- Follow a job: every status it takes, from the first answer on, until it is completed or failed.
@@ -279,9 +293,10 @@ end
 ---@return fun(): string?, akool.lipsync.Job|akool.lipsync.Error|nil
 function Client:poll(given, opts)
   options.check(opts, "call", 2)
-  local following, stop = rounds(self, given, job.id_of(given, "poll", 2), opts)
+  local following = follow(self, given, job.id_of(given, "poll", 2), opts)
   -- Lua 5.4 closes the fourth value when the loop is left; elsewhere the collector does.
-  return following, nil, nil, setmetatable({}, { __close = stop })
+  return function() return advance(following) end, nil, nil,
+    setmetatable({}, { __close = function() stop(following) end })
 end
 
 --- What the service says about a failure, if it does. The fields are not documented; these were
@@ -294,13 +309,14 @@ local function reason(self, data)
   end
 end
 
-local function wait(self, given, id, opts, last)
-  local on_status = opts and opts.on_status or self.merged.on_status
-  local following, stop = rounds(self, given, id, opts, last)
+--- `told` is the status that the caller has told of already.
+local function wait(self, given, id, opts, told)
+  local following = follow(self, given, id, opts, told)
   while true do
-    local status, found = following()
+    local status, found = advance(following)
+    local on_status = opts and opts.on_status or self.merged.on_status
     if status == "error" then return nil, found end
-    if on_status then tell({ cancel = stop }, on_status, status, found) end
+    if on_status then tell(following.op, on_status, status, found) end
     if status == "completed" then return found end
     if status == "failed" then
       return nil, core.error("job_failed", ("Job %s failed."):format(id),
@@ -375,7 +391,7 @@ function Client:generate(params, path, opts)
   local on_status = opts and opts.on_status or self.merged.on_status
   if on_status then on_status(made.status, made) end
   local finished
-  finished, err = wait(self, made, made.id, opts, made)
+  finished, err = wait(self, made, made.id, opts, made.status)
   if not finished then return nil, err end
   return fetch_result(self, finished, path, opts)
 end

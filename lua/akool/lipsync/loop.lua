@@ -15,16 +15,19 @@ local loop = {}
 -- goes on, until the innermost wait is over.
 local DEEPEST = 16
 
+-- Small, because there may be a hundred thousand: what is not so is absent.
 ---@class akool.lipsync.Task
 ---@field package co thread
----@field package done boolean
----@field package results table?     # { n = …, … } once it returned
----@field package failure any        # what it raised
----@field package failed boolean
----@field package joined boolean     # somebody took or takes the outcome
----@field package cancelled boolean
+---@field package arguments table?   # until it begins: { n = …, … }
 ---@field package op userdata?       # what it waits for
----@field package waiters akool.lipsync.Task[]
+---@field package joining true?      # it waits for another task
+---@field package waiters akool.lipsync.Task[]? # who waits for it
+---@field package done true?
+---@field package results table?     # { n = …, … } once it returned
+---@field package failed true?
+---@field package failure any        # what it raised
+---@field package joined true?       # somebody took or takes the outcome
+---@field package cancelled true?
 local Task = {}
 Task.__index = Task
 Task.__name = "akool.lipsync.task"
@@ -63,7 +66,7 @@ local function finish(task, ok, ...)
     task.failed, task.failure = true, (...)
     if not task.joined then orphans[#orphans + 1] = task end
   end
-  for _, waiter in ipairs(task.waiters) do make_runnable(waiter) end
+  for _, waiter in ipairs(task.waiters or {}) do make_runnable(waiter) end
 end
 
 local function resumed(task, ok, ...)
@@ -165,8 +168,7 @@ end
 ---@return akool.lipsync.Task
 function loop.spawn(f, ...)
   check_function("spawn", f)
-  local task = setmetatable({ co = create(f), done = false, failed = false, joined = false,
-    cancelled = false, joining = false, waiters = {}, arguments = pack(...) }, Task)
+  local task = setmetatable({ co = create(f), arguments = pack(...) }, Task)
   tasks[task.co] = task
   alive = alive + 1
   make_runnable(task)
@@ -183,10 +185,11 @@ local function wait_for(task, to_the_end)
   while not task.done do
     if owner and owner.cancelled and not to_the_end then return false end
     if me then
+      task.waiters = task.waiters or {}
       task.waiters[#task.waiters + 1] = me
       me.joining = true
       yield()
-      me.joining = false
+      me.joining = nil
     elseif nothing_can_happen() then
       error("nothing can end this wait: every task waits for another one", 3)
     elseif depth > DEEPEST then
