@@ -466,7 +466,7 @@ describe("a task", function()
         reached = function() return core.engine():stats().calls == 1 end,
       },
       ["between two polls"] = {
-        poll = { first = 60, max = 60 },
+        poll = { first = 600, max = 600 },
         run = function(client) return client:wait(t.job(client)) end,
         reached = function()
           return t.service:count "create" == 1 and core.engine():stats().running == 0
@@ -775,7 +775,7 @@ describe("the engine", function()
     t.service:fail { at = "info", stall = "after" }
     local first = core.engine()
     local ops = { client.core:info(client.settings, job.id), core.sleep(60),
-      client.core:poll(client.settings, job.id, true) }
+      client.core:poll(client.settings, job.id, 0) }
     first:step(0)
     first:close()
     for _, op in ipairs(ops) do

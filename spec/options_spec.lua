@@ -60,7 +60,7 @@ describe("the table of options", function()
       connect_timeout = 10, timeout = 30, create_timeout = 120, stall_timeout = 30,
       wait_timeout = 1800,
       max_retries = 3,
-      poll = { first = 5, factor = 1.4, max = 20, jitter = 0.2 },
+      poll = { first = 5.7, factor = 1.158, max = 90, jitter = 0.05 },
       max_connections = 64,
       user_agent = "akool-lipsync/" .. core._VERSION,
       allow_http = false, allow_private = false,
@@ -80,8 +80,8 @@ describe("the table of options", function()
     assert.are.equal(0, merged.max_retries)
     assert.is_false(merged.resume)
     assert.are.equal(120, merged.create_timeout)
-    assert.are.same({ first = 1, max = 9, factor = 1.4, jitter = 0.2 }, merged.poll)
-    assert.are.same({ first = 1, max = 3, factor = 1.4, jitter = 0.2 }, base.poll)
+    assert.are.same({ first = 1, max = 9, factor = 1.158, jitter = 0.05 }, merged.poll)
+    assert.are.same({ first = 1, max = 3, factor = 1.158, jitter = 0.05 }, base.poll)
   end)
 
   it("keeps no credentials with the other options", function()

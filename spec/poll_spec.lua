@@ -65,20 +65,45 @@ describe("client:poll", function()
       collectgarbage()
     end)
 
-    it("about a job that was just made after the first wait", function()
+    it("about a job that was just made when it may be done", function()
       local client = t.client { poll = { first = 0.3, max = 60, jitter = 0 } }
       local job, began = t.job(client), core.now()
+      job.created_at = os.time() + 3600 -- as a clock that is behind the service's would have it
       t.service:advance(60)
       local seen = follow(client, job)
       assert.same({ "completed" }, seen)
-      assert.is_true(core.now() - began >= 0.3)
+      assert.is_true(core.now() - began >= 0.3 * 1.5)
       assert.equal(1, t.service:count "info")
     end)
 
-    it("less and less often, down to the longest wait", function()
+    it("about jobs that were made together at different times", function()
+      local client, jobs = t.client { poll = { first = 0.4, max = 60 } }, {}
+      for i = 1, 20 do
+        jobs[i] = t.job(client)
+        jobs[i].created_at = os.time() + 3600
+      end
+      t.service:advance(60)
+      t.events = {}
+      lipsync.map(jobs, function(job) return client:wait(job) end, { concurrency = #jobs })
+      local asked = t.events_of "request"
+      assert.equal(20, #asked)
+      -- Each by chance within 0.4 s: that all were within a quarter of it, luck allows once in 1e10.
+      assert.is_true(asked[20].at - asked[1].at > 0.1)
+    end)
+
+    it("at once about a job that was made long ago", function()
+      local client = t.client { poll = { first = 60, max = 60 } }
+      local job, began = t.job(client), core.now()
+      job.created_at = os.time() - 121
+      t.service:advance(60)
+      assert.equal("completed", assert(client:wait(job)).status)
+      assert.is_true(core.now() - began < 20)
+    end)
+
+    it("when the job's age has grown by the factor, down to the longest wait", function()
       local list = waits_of(6, { first = 0.02, factor = 8, max = 0.3, jitter = 0 })
       assert.is_true(list[1] >= 0.02)
-      assert.is_true(list[2] >= 0.16)
+      assert.is_true(list[2] >= 0.02 * 7)
       for i = 3, 5 do
         assert.is_true(list[i] >= 0.3)
         assert.is_true(list[i] < 1.28, "the longest wait was not the longest")
@@ -98,6 +123,41 @@ describe("client:poll", function()
       for _, wait in ipairs(waits_of(20, { first = 0.02, factor = 1, max = 0.02, jitter = 0 })) do
         assert.is_true(wait >= 0.02)
       end
+    end)
+  end)
+
+  describe("spreads what is due together", function()
+    it("over the wait between two requests, when many jobs are followed by their ids", function()
+      local client, ids = t.client { poll = { first = 2, max = 2, factor = 1 } }, {}
+      for i = 1, 150 do ids[i] = t.job(client).id end
+      t.service:advance(60)
+      for _ = 1, 2 do -- the second time those of the first do not count any more
+        t.events = {}
+        lipsync.map(ids, function(id) return client:wait(id) end, { concurrency = #ids })
+        local asked = t.events_of "request"
+        assert.equal(#ids, #asked)
+        -- Half as fast again as the 75 in a second that are even: 1.29 s.
+        assert.is_true(asked[#asked].at - asked[1].at > 0.9)
+      end
+    end)
+
+    it("but not a few, which go at once", function()
+      local client, ids = t.client { poll = { first = 60, max = 60 } }, {}
+      for i = 1, 5 do ids[i] = t.job(client).id end
+      t.service:advance(60)
+      local began = core.now()
+      lipsync.map(ids, function(id) return client:wait(id) end, { concurrency = #ids })
+      assert.is_true(core.now() - began < 12)
+    end)
+
+    it("and forgets the jobs that are over", function()
+      local client, ids = t.client { poll = { first = 2, max = 2, factor = 1 } }, {}
+      for i = 1, 100 do ids[i] = t.job(client).id end
+      t.service:advance(60)
+      lipsync.map(ids, function(id) return client:wait(id) end, { concurrency = #ids })
+      local slow, began = { poll = { first = 600, max = 600 } }, core.now()
+      for i = 1, 5 do assert(client:wait(ids[i], slow)) end
+      assert.is_true(core.now() - began < 20)
     end)
   end)
 
@@ -136,7 +196,7 @@ describe("client:poll", function()
         poll = { first = 0.005, max = 0.005, factor = 1, jitter = 0 } })
       local job = t.job(client)
       local woken, deadline = 0, core.now() + 20
-      local engine, op = core.engine(), client.core:poll(client.settings, job.id, false)
+      local engine, op = core.engine(), client.core:poll(client.settings, job.id)
       while t.service:count "info" < 30 do
         assert(core.now() < deadline, "it never came to that")
         engine:step(0.05)

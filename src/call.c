@@ -37,6 +37,8 @@ static bool is_over(const struct akl_call *c) {
 void akl_call_over(struct akl_call *c) {
   struct akl_engine *e = c->engine;
   c->state = AKL_OVER;
+  if (c->kind == AKL_POLL)
+    akl_poll_over(c);
   akl_timers_unset(&e->timers, &c->timer);
   akl_timers_release(&e->timers);
   akl_link_remove(&c->link);
@@ -157,6 +159,7 @@ void akl_call_begin(struct akl_call *c) {
   bool api = c->kind != AKL_DOWNLOAD;
   if (api && c->client->pace.not_before > e->now &&
       c->client->pace.not_before > akl_now()) { /* and then not all at the same moment */
+    c->has_turn = false;                        /* it will be one of many that are due */
     akl_usec spread = (akl_usec)(akl_client_dice(c->client) * 0.5 * (double)AKL_SECOND);
     akl_call_pause(c, c->client->pace.not_before + spread);
     return;
@@ -168,6 +171,8 @@ void akl_call_begin(struct akl_call *c) {
       fail_for_credentials(c);
     return;
   }
+  if (c->kind == AKL_POLL && !akl_poll_may_go(c))
+    return;
   struct akl_transfer *t = akl_engine_transfer(e);
   c->attempt++;
   if (t == NULL || !(api ? prepare_request(c, t) : akl_download_prepare(c, t))) {
@@ -326,8 +331,9 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
   akl_usec now = akl_now();
   akl_link_append(&c->engine->calls, &c->link);
   if (c->kind == AKL_POLL)
-    c->deadline = now + c->settings->wait_timeout;
-  if (c->kind == AKL_SLEEP || wait > 0) {
+    akl_poll_started(c, now);
+  /* A poll takes its turn in the next step: then it is known how many others are due. */
+  if (c->kind == AKL_SLEEP || c->kind == AKL_POLL) {
     akl_call_pause(c, now + wait);
     if (c->engine->watched)
       (void)akl_poller_wake(&c->engine->poller);

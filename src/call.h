@@ -87,11 +87,12 @@ struct akl_call {
   unsigned tokens;               /* which token the request was sent with */
   unsigned attempt;              /* requests sent, in all */
   unsigned failures;             /* in a row */
-  unsigned polls;                /* answers, for the schedule */
+  uint32_t share;                /* poll: its part of the client's rate */
   unsigned short event_count;
   unsigned char kind, state, status; /* enums above; status: the last one a poll learnt */
   bool renewed;                      /* a refused token was replaced once */
   bool learnt;                       /* poll: an answer was read */
+  bool has_turn;                     /* poll: it may go when its timer fires */
 };
 
 /* Make zeroed memory a call that has not started. Takes over 'body' and 'download' (each may be NULL
@@ -108,7 +109,8 @@ struct akl_call_parts {
 };
 bool akl_call_init(struct akl_call *c, enum akl_call_kind kind, const struct akl_call_parts *parts);
 
-/* Start it. 'wait' is the length of a sleep, or how long a poll waits before its first request. */
+/* Start it. 'wait' is the length of a sleep, or how long a poll waits before its first request; else
+** it is 0. */
 void akl_call_start(struct akl_call *c, akl_usec wait);
 
 /* Its transfer has ended and was taken from the engine. True: the body is an answer of the service

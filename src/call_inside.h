@@ -26,11 +26,18 @@ void akl_call_fail_for_memory(struct akl_call *c);
 /* ============================================================ }
 ** {====== call_poll.c ====== */
 
+/* Following a job begins, and ends. */
+void akl_poll_started(struct akl_call *c, akl_usec now);
+void akl_poll_over(struct akl_call *c);
+
 /* The time for following a job is up. The job itself goes on. */
 void akl_poll_expired(struct akl_call *c);
 
 /* Ask again when the schedule says so. */
 void akl_poll_again(struct akl_call *c);
+
+/* A request is due. False: many are, so it was put off until its turn comes. */
+bool akl_poll_may_go(struct akl_call *c);
 
 /* Is this byte for byte the answer that the poll got last? */
 bool akl_poll_unchanged(const struct akl_call *c, const struct akl_transfer *t);

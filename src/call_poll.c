@@ -33,10 +33,36 @@ void akl_poll_expired(struct akl_call *c) {
   akl_error_clear(&error);
 }
 
-void akl_poll_again(struct akl_call *c) {
+void akl_poll_started(struct akl_call *c, akl_usec now) {
+  c->deadline = now + c->settings->wait_timeout;
+  akl_pace_join(&c->client->pace, &c->share, c->settings->poll.first);
+}
+
+void akl_poll_over(struct akl_call *c) {
+  akl_pace_leave(&c->client->pace, &c->share);
+}
+
+/* The wait before the next request, as the schedule and the pace have it. */
+static akl_usec next_wait(struct akl_call *c, akl_usec now) {
+  akl_usec began = c->deadline - c->settings->wait_timeout;
   akl_usec wait =
-      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
-  akl_call_pause(c, akl_now() + wait);
+      akl_poll_wait(&c->settings->poll, &c->client->pace, now - began, akl_client_dice(c->client));
+  akl_pace_share(&c->client->pace, &c->share, wait);
+  return wait;
+}
+
+void akl_poll_again(struct akl_call *c) {
+  akl_usec now = akl_now();
+  akl_call_pause(c, now + next_wait(c, now));
+}
+
+bool akl_poll_may_go(struct akl_call *c) {
+  akl_usec now = akl_now();
+  akl_usec turn = c->has_turn ? now : akl_pace_turn(&c->client->pace, now);
+  c->has_turn = turn > now;
+  if (c->has_turn)
+    akl_call_pause(c, turn);
+  return !c->has_turn;
 }
 
 bool akl_poll_unchanged(const struct akl_call *c, const struct akl_transfer *t) {
@@ -56,8 +82,7 @@ void akl_poll_failed(struct akl_call *c, const struct akl_error *error) {
     akl_call_fail(c, error);
     return;
   }
-  wait =
-      akl_poll_wait(&c->settings->poll, &c->client->pace, c->polls++, akl_client_dice(c->client));
+  wait = next_wait(c, now);
   if (wait < akl_seconds(error->retry_after))
     wait = akl_seconds(error->retry_after);
   akl_record_retry(c, error, wait);

@@ -113,13 +113,15 @@ int akl_core_info(lua_State *L) {
   return start_about_job(L, AKL_INFO, 0);
 }
 
-/* client:poll(settings, id, known): follow a job; 'known' says that its status is known already, so
-** that the first request can wait for the first interval. */
+/* client:poll(settings, id, age or nil): follow a job. 'age' is that of a job of which it is known
+** that it was not over when last seen: the first request can wait until it may be. */
 int akl_core_poll(lua_State *L) {
   struct akl_client *c = akl_core_check_client(L, 1);
   const struct akl_settings *s = akl_core_check_settings(L, 2);
-  bool known = lua_toboolean(L, 4);
-  akl_usec wait = known ? akl_poll_wait(&s->poll, &c->pace, 0, akl_client_dice(c)) : 0;
+  akl_usec wait = 0;
+  if (!lua_isnoneornil(L, 4))
+    wait =
+        akl_poll_first(&s->poll, &c->pace, akl_seconds(luaL_checknumber(L, 4)), akl_client_dice(c));
   return start_about_job(L, AKL_POLL, wait);
 }
 

@@ -45,6 +45,37 @@ void akl_pace_success(struct akl_pace *p) {
   p->slowdown = p->slowdown < 0.01 ? 0 : p->slowdown * 0.9;
 }
 
+#define AT_ONCE 4                   /* polls that need not be apart, beside the one that goes */
+static const double headroom = 1.5; /* below 2, so that chance stays below it too */
+
+void akl_pace_share(struct akl_pace *p, uint32_t *share, akl_usec wait) {
+  double rate = wait <= 0 ? 0 : 1e12 / (double)wait; /* millionths per 'wait' microseconds */
+  p->rate -= *share;
+  *share = rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
+  p->rate += *share;
+}
+
+void akl_pace_join(struct akl_pace *p, uint32_t *share, akl_usec wait) {
+  p->jobs++;
+  akl_pace_share(p, share, wait);
+}
+
+void akl_pace_leave(struct akl_pace *p, uint32_t *share) {
+  /* It takes its part of what is in the bucket along: those who stay drain it more slowly. */
+  p->level -= p->level / p->jobs--;
+  akl_pace_share(p, share, 0);
+}
+
+akl_usec akl_pace_turn(struct akl_pace *p, akl_usec now) {
+  double speed = headroom * (double)p->rate / 1e12; /* polls per microsecond */
+  p->level -= speed * (double)(now - p->drained);
+  if (p->level < 0)
+    p->level = 0;
+  p->drained = now;
+  double before = p->level++ - AT_ONCE;
+  return before > 0 && speed > 0 ? now + (akl_usec)(before / speed) : now;
+}
+
 /* ============================================================ }
 ** {====== Retries and polls ====== */
 
@@ -66,11 +97,21 @@ bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_
   return true;
 }
 
-akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, unsigned n,
+/* Twice `first`, give or take half of it: as wide as the waits that follow, so that jobs made at the
+** same moment stay evenly apart from then on. */
+akl_usec akl_poll_first(const struct akl_schedule *s, const struct akl_pace *p, akl_usec age,
+                        double dice) {
+  double first = (double)s->first, longest = (double)s->max;
+  double wait = 1.5 * first < longest ? 1.5 * first : longest;
+  wait = (wait + first * dice) * (1 + p->slowdown) - (double)age;
+  return wait > 0 ? (akl_usec)wait : 0;
+}
+
+akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, akl_usec age,
                        double dice) {
-  double wait = (double)s->first, longest = (double)s->max;
-  for (unsigned i = 0; i < n && wait < longest; i++)
-    wait *= s->factor;
+  double wait = (double)age * (s->factor - 1), longest = (double)s->max;
+  if (wait < (double)s->first)
+    wait = (double)s->first;
   if (wait > longest)
     wait = longest;
   wait *= (1 + p->slowdown) * (1 + s->jitter * (2 * dice - 1));

@@ -28,6 +28,12 @@ void akl_budget_success(struct akl_budget *b);
 struct akl_pace {
   akl_usec not_before; /* no request starts before this moment */
   double slowdown;     /* polls wait 1 + this times as long */
+  /* A leaky bucket of polls: each fills it by one, and it drains half as fast again as the jobs that
+  ** are followed ask for polls. */
+  unsigned jobs;
+  uint64_t rate;    /* what they ask for, in millionths of a poll per second: all their shares */
+  double level;     /* polls */
+  akl_usec drained; /* up to when */
 };
 
 /* The service said "too frequent": slow everybody down. */
@@ -43,9 +49,28 @@ void akl_pace_success(struct akl_pace *p);
 bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_retries,
                     double dice, akl_usec *wait);
 
-/* The wait before poll number 'n' (from 0) of a job. */
-akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, unsigned n,
+/* The wait before the first request about a job that was made 'age' ago. */
+akl_usec akl_poll_first(const struct akl_schedule *s, const struct akl_pace *p, akl_usec age,
+                        double dice);
+
+/* The wait before the next request about a job that has been followed for 'age'. */
+akl_usec akl_poll_wait(const struct akl_schedule *s, const struct akl_pace *p, akl_usec age,
                        double dice);
+
+/* A job is followed from now on. 'share' is what it adds to the rate, kept by its owner; 'wait' as
+** for akl_pace_share. */
+void akl_pace_join(struct akl_pace *p, uint32_t *share, akl_usec wait);
+
+/* A job is asked about once every 'wait' from now on. */
+void akl_pace_share(struct akl_pace *p, uint32_t *share, akl_usec wait);
+
+/* A job is followed no more. */
+void akl_pace_leave(struct akl_pace *p, uint32_t *share);
+
+/* Take a turn for a poll that is due: the moment when it may go. A few may go at once. When many
+** are due together they go one after the other, never twice as many in a second as would be if all
+** were spread evenly; and nobody waits for longer than the average wait between two polls. */
+akl_usec akl_pace_turn(struct akl_pace *p, akl_usec now);
 
 /* Is it known that a refused create made no job? 'error' is how the exchange ended, 'maybe_sent'
 ** whether the request may have reached the service. */

@@ -10,8 +10,8 @@
 
 #include "timers.h"
 
-/* When to ask again: `first`, then each wait `factor` times the last one up to `max`, all of them
-** spread by `jitter` (0.2: from 80 % to 120 %). */
+/* When to ask again: as soon as the job's age has grown by `factor`, but not sooner than `first` and
+** not later than `max` after the last answer, spread by `jitter` (0.2: from 80 % to 120 %). */
 struct akl_schedule {
   akl_usec first, max;
   double factor, jitter;

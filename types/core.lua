@@ -179,10 +179,10 @@ function Client:info(settings, id) end
 --- is then completed or failed.
 ---@param settings akool.lipsync.core.Settings
 ---@param id string
----@param known boolean? # its status is known: wait for the first interval before asking
+---@param age number? # of a job that was not over when last seen: the first request may wait
 ---@return akool.lipsync.core.Op?
 ---@return akool.lipsync.Error? err # kind "invalid"
-function Client:poll(settings, id, known) end
+function Client:poll(settings, id, age) end
 
 --- Start to ask for the balance. Its result is a table { credits = number }.
 ---@param settings akool.lipsync.core.Settings

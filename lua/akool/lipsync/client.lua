@@ -225,16 +225,25 @@ function Client:info(given, opts)
   return setmetatable(found, self.jobs)
 end
 
+--- How old a job is that was not over when it was last seen; nil for any other, about which the first
+--- request is due. A clock that is wrong makes the job seem older, and it is asked about at once, or
+--- newer.
+local function age_of(given)
+  if type(given) ~= "table" then return nil end
+  if given.status ~= "queueing" and given.status ~= "processing" then return nil end
+  local created_at = given.created_at
+  return type(created_at) == "number" and math.max(0, os.time() - created_at) or 0
+end
+
 --- What following a job has to remember. Of the job itself only the status, so that whoever waits for
 --- many of them does not keep their data. `told` is a status that the caller has told already.
 local function follow(self, given, id, opts, told)
-  local status = type(given) == "table" and given.status
   return { client = self, settings = settings_for(self, opts), id = id, opts = opts, status = told,
-    known = status == "queueing" or status == "processing" } -- else the first request is due
+    age = age_of(given) }
 end
 
 local function start(following)
-  local op, err = following.client.core:poll(following.settings, following.id, following.known)
+  local op, err = following.client.core:poll(following.settings, following.id, following.age)
   following.op = op
   return op, err
 end

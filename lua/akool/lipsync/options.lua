@@ -101,7 +101,7 @@ options.list = {
   { name = "max_retries", scope = "both", default = 3, check = whole(0, 100),
     meaning = "repeats, in a row, of what may safely be repeated" },
   { name = "poll", scope = "both", check = is "table",
-    default = { first = 5, factor = 1.4, max = 20, jitter = 0.2 },
+    default = { first = 5.7, factor = 1.158, max = 90, jitter = 0.05 }, -- see bench/schedule
     meaning = "when to ask again: first and longest wait in s, growth, spread" },
   { name = "max_connections", scope = "both", default = 64, check = whole(1, 10000),
     meaning = "exchanges at once with one host; more wait their turn" },
