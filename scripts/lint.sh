@@ -19,7 +19,7 @@ check() {
 
 compile() {
   cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON &&
-    cmake --build "build/lint-$1" --parallel --target all floor
+    cmake --build "build/lint-$1" --parallel --target all floor schedule policy
 }
 
 tidy() {
@@ -36,6 +36,6 @@ check clang-format clang-format --dry-run -Werror src/*.[ch] bench/*.c
 check clang-tidy tidy
 check cppcheck cppcheck --quiet --std=c11 --enable=warning,performance,portability \
   --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench
-check luacheck luacheck --quiet . bin/* bench/run
+check luacheck luacheck --quiet . bin/* bench/run bench/schedule
 
 exit "$failed"

@@ -57,7 +57,7 @@ void akl_poll_again(struct akl_call *c) {
 }
 
 bool akl_poll_may_go(struct akl_call *c) {
-  akl_usec now = akl_now();
+  akl_usec now = c->engine->now;
   akl_usec turn = c->has_turn ? now : akl_pace_turn(&c->client->pace, now);
   c->has_turn = turn > now;
   if (c->has_turn)

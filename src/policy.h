@@ -69,7 +69,7 @@ void akl_pace_leave(struct akl_pace *p, uint32_t *share);
 
 /* Take a turn for a poll that is due: the moment when it may go. A few may go at once. When many
 ** are due together they go one after the other, never twice as many in a second as would be if all
-** were spread evenly; and nobody waits for longer than the average wait between two polls. */
+** were spread evenly; and nobody is put off for longer than two thirds of their average wait. */
 akl_usec akl_pace_turn(struct akl_pace *p, akl_usec now);
 
 /* Is it known that a refused create made no job? 'error' is how the exchange ended, 'maybe_sent'
