@@ -19,11 +19,12 @@ check() {
 
 compile() {
   cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON &&
-    cmake --build "build/lint-$1" --parallel --target all floor schedule policy
+    cmake --build "build/lint-$1" --parallel \
+      --target all floor floor_load schedule policy
 }
 
 tidy() {
-  printf '%s\n' src/*.c bench/*.c |
+  printf '%s\n' src/*.c bench/*.c bench/floor/*.c |
     xargs -n 1 -P "$(getconf _NPROCESSORS_ONLN)" clang-tidy -p build/lint-clang --quiet
 }
 
@@ -32,7 +33,7 @@ mkdir -p build
 
 check gcc compile gcc
 check clang compile clang
-check clang-format clang-format --dry-run -Werror src/*.[ch] bench/*.c
+check clang-format clang-format --dry-run -Werror src/*.[ch] bench/*.c bench/floor/*.[ch]
 check clang-tidy tidy
 check cppcheck cppcheck --quiet --std=c11 --enable=warning,performance,portability \
   --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench

@@ -19,7 +19,11 @@ packages() {
     fuzz) packages demo && echo clang libclang-rt-dev ;;
     sanitize) packages test && echo clang libclang-rt-dev valgrind ;;
     coverage | mutants) packages test && echo gcovr ;;
-    soak | bench) packages demo && echo nginx openssl ;;
+    soak) packages demo && echo nginx openssl ;;
+    bench)
+      packages soak && echo valgrind
+      echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
+      ;;
     all)
       for each in lint torture faults fuzz sanitize coverage soak bench; do packages "$each"; done
       ;;
@@ -36,7 +40,8 @@ programs() {
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
-    torture | soak | bench) programs build && echo nginx openssl ;;
+    torture | soak) programs build && echo nginx openssl ;;
+    bench) programs soak && echo valgrind curl ;;
     faults) programs test && echo strace ;;
     fuzz) programs build && echo clang ;;
     sanitize) programs test && echo clang valgrind ;;
