@@ -6,6 +6,8 @@ local origin = require "origin"
 
 local measure = {}
 
+local LIMIT = 300 -- seconds that a program may take
+
 local running
 
 --- Ends the program that runs, if one does.
@@ -36,15 +38,22 @@ function measure.run(command)
     return nil, why
   end
   running = process
+  local limit, late = uv.new_timer(), false
+  limit:start(LIMIT * 1000, 0, function()
+    late = true
+    process:kill("sigkill")
+  end)
   collect(output, said)
   collect(errors, complaints)
   while not (status and output:is_closing() and errors:is_closing()) do uv.run("once") end
+  limit:close()
   process:close()
   running = nil
   local numbers = {}
   for name, value in table.concat(said):gmatch('"([%w_]+)":(-?[%d.]+)') do
     numbers[name] = tonumber(value)
   end
+  if late then return nil, ("not through after %d s"):format(LIMIT) end
   if status ~= 0 or next(numbers) == nil then
     return nil, ("%s (exit %d)"):format(table.concat(complaints):gsub("%s+$", ""), status)
   end

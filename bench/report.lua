@@ -52,7 +52,7 @@ function report.verdict()
   if #missed > 0 then
     io.write(("%s%d of %d bars were missed.\n"):format("\n", #missed, #missed + held))
   else
-    io.write(("All %d bars are held.\n"):format(held))
+    io.write(held > 0 and ("All %d bars are held.\n"):format(held) or "No bars here.\n")
   end
   return #missed == 0
 end
