@@ -66,9 +66,10 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t);
 /* (engine box, op or nil) -> nothing. Reads what the box says is to be read. */
 int akl_core_read(lua_State *L);
 
-/* [-0, +1, m] Push an error as the table that a caller sees. 'job' (may be NULL) is the id of the
-** job that it is about. */
-void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *job);
+/* [-0, +1, m] Push an error as the table that a caller sees. 'job' is the id of the job that it is
+** about, 'status' what was last known of it; both may be NULL. */
+void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *job,
+                         const char *status);
 
 /* [-0, +2, m] Push nil and an error made of a cause; returns 2, to be returned. */
 int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const char *problem);

@@ -207,7 +207,9 @@ static int tell_end(lua_State *L, struct akl_op *op) {
   struct akl_call *c = &op->call;
   if (c->error.kind != AKL_KIND_NONE) {
     lua_pushliteral(L, "failed");
-    akl_core_push_error(L, &c->error, akl_call_job(c));
+    akl_core_push_error(L, &c->error, akl_call_job(c),
+                        c->status == AKL_UNKNOWN ? NULL
+                                                 : akl_status_word((enum akl_status)c->status));
     return 2;
   }
   lua_pushliteral(L, "done");

@@ -185,7 +185,7 @@ int akl_core_download(lua_State *L) {
   op->call.job = parts.job;
   op->call.error = error;
   lua_pushnil(L);
-  akl_core_push_error(L, &op->call.error, akl_call_job(&op->call));
+  akl_core_push_error(L, &op->call.error, akl_call_job(&op->call), NULL);
   return 2;
 }
 
@@ -204,7 +204,7 @@ static int core_try_path(lua_State *L) {
     return 1;
   }
   lua_pushnil(L);
-  akl_core_push_error(L, &op->call.error, NULL);
+  akl_core_push_error(L, &op->call.error, NULL, NULL);
   return 2;
 }
 

@@ -34,7 +34,8 @@ static void set_boolean(lua_State *L, const char *field, bool value) {
 
 /* {====== Errors ====== */
 
-void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *job) {
+void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *job,
+                         const char *status) {
   lua_createtable(L, 0, 8);
   set_string(L, "kind", akl_kind_word(e->kind));
   set_string(L, "name", e->name);
@@ -49,8 +50,9 @@ void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *jo
   if (e->retry_after > 0)
     set_number(L, "retry_after", e->retry_after);
   if (job != NULL) {
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 2);
     set_string(L, "id", job);
+    set_string(L, "status", status);
     lua_setfield(L, -2, "job");
   }
   luaL_getmetatable(L, ERROR);
@@ -65,7 +67,7 @@ int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const 
   e.name = entry->name;
   e.retryable = entry->retryable;
   lua_pushnil(L);
-  akl_core_push_error(L, &e, NULL);
+  akl_core_push_error(L, &e, NULL, NULL);
   lua_pushfstring(L, "%s %s. %s", what, problem, entry->advice);
   lua_setfield(L, -2, "message");
   return 2;
@@ -138,7 +140,7 @@ static int core_error(lua_State *L) {
   luaL_argcheck(L, entry != NULL, 1, "not the name of a cause in errors.def");
   struct akl_error e = {.kind = entry->kind, .retryable = entry->retryable, .name = entry->name};
   lua_settop(L, 3);
-  akl_core_push_error(L, &e, NULL);
+  akl_core_push_error(L, &e, NULL, NULL);
   lua_pushfstring(L, "%s %s", what, entry->advice);
   lua_setfield(L, -2, "message");
   if (lua_istable(L, 3))

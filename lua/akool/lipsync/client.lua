@@ -281,7 +281,7 @@ local function advance(following)
   local found, err = ask(following)
   if not found then
     following.over = true
-    if following.status and err.job then err.job.status = following.status end
+    if err.job then err.job.status = err.job.status or following.status end
     return "error", err
   end
   following.over = found.status == "completed" or found.status == "failed"
@@ -318,19 +318,37 @@ local function reason(self, data)
   end
 end
 
+--- What the end of a job means for whoever waited for it.
+local function ended(self, found)
+  if found.status == "completed" then return found end
+  return nil, core.error("job_failed", ("Job %s failed."):format(found.id),
+    { job = found, server_message = reason(self, found.data) })
+end
+
+--- Wait for an end when nobody is to be told of anything before. This is what most programs do for
+--- most of their time, perhaps for thousands of jobs at once: it needs a shallow stack and no table.
+local function wait_quietly(self, given, id, opts)
+  local op, err = self.core:poll(settings_for(self, opts), id, age_of(given))
+  if not op then return nil, err end
+  local kind, value = loop.next(op, true)
+  if kind == "done" then return ended(self, setmetatable(value, self.jobs)) end
+  setmetatable(value.job, self.jobs)
+  return nil, value
+end
+
 --- `told` is the status that the caller has told of already.
 local function wait(self, given, id, opts, told)
+  local on_status = opts and opts.on_status or self.merged.on_status
+  local on_event = opts and opts.on_event or self.merged.on_event
+  if not (on_status or on_event or self.renew or options.logging) then
+    return wait_quietly(self, given, id, opts)
+  end
   local following = follow(self, given, id, opts, told)
   while true do
     local status, found = advance(following)
-    local on_status = opts and opts.on_status or self.merged.on_status
     if status == "error" then return nil, found end
     if on_status then tell(following.op, on_status, status, found) end
-    if status == "completed" then return found end
-    if status == "failed" then
-      return nil, core.error("job_failed", ("Job %s failed."):format(id),
-        { job = found, server_message = reason(self, found.data) })
-    end
+    if following.over then return ended(self, found) end
   end
 end
 

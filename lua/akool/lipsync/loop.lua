@@ -135,22 +135,24 @@ end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
 ---@param op userdata
+---@param last boolean?  # only its last word: "done" or "failed"
 ---@return string kind, any value, any extra
-function loop.next(op)
+function loop.next(op, last)
   local task = current()
   local owner = task or active -- a coroutine of the program's waits for the task that resumed it
   while true do
     if owner and owner.cancelled then op:cancel() end
     local kind, value, extra = op:next()
-    if kind then return kind, value, extra end
-    if task then
+    if kind == nil and task then
       wake(value) -- a task that waited in the same slot of an engine that was closed
       waiting[value], task.op, waits = task, op, waits + 1
       yield()
-    else
+    elseif kind == nil then
       if owner then owner.op = op end
       turn(3600)
       if owner then owner.op = nil end
+    elseif not last or kind == "done" or kind == "failed" then
+      return kind, value, extra
     end
   end
 end
