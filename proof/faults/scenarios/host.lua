@@ -1,0 +1,27 @@
+-- host: a question while the loop is a host's, which looks at nothing but the one descriptor.
+local info = require "scenarios.info"
+
+return {
+  -- luv ends the program when its own epoll calls fail, so those that it makes are left alone.
+  hosted = true,
+  prepare = info.prepare,
+  run = function(lipsync, given, connect, uv)
+    local core = require "akool.lipsync.core"
+    local client, err = connect()
+    if not client then return nil, err end
+    local watch = uv.new_poll(core.engine():pollfd())
+    if not watch then return { refused = "the host cannot watch a descriptor" } end
+    local question = lipsync.spawn(client.info, client, given.id)
+    local function step()
+      if lipsync.step(0) == 0 then watch:close() end
+    end
+    watch:start("r", step)
+    step()
+    uv.run()
+    return question:join()
+  end,
+  problem = function(world, report)
+    if report.value and report.value.refused then return nil end
+    return info.problem(world, report)
+  end,
+}
