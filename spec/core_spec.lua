@@ -100,16 +100,17 @@ local PRELUDE = [[
 describe("the core", function()
   local t = fixture.new { credits = 1e9 }
 
-  -- Run a program after the prelude in another process; what it said, and how it ended.
-  local function child(code)
+  -- Run a program after the prelude in another process, `before` it a shell's commands; what it
+  -- said, and how it ended.
+  local function child(code, before)
     local path = os.tmpname()
     local file = assert(io.open(path, "wb"))
     file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath),
       PRELUDE:format(t.service.url, secrets.api_key, t.completed().id, MEDIA), code,
       "\nover = true\nprint 'fine'\n")
     assert(file:close())
-    local pipe = assert(io.popen(("'%s' '%s' 2>&1; echo \"status $?\""):format(uv.exepath(),
-      path)))
+    local pipe = assert(io.popen(("%s'%s' '%s' 2>&1; echo \"status $?\""):format(before or "",
+      uv.exepath(), path)))
     local said = pipe:read("*a")
     pipe:close()
     os.remove(path)
@@ -396,6 +397,38 @@ describe("the core", function()
     end
     assert.not_equal(engine, core.engine())
     assert.equal("done", (loop.next(core.sleep(0))))
+  end)
+
+  it("says of every start that there is no engine while no descriptor is left for one", function()
+    local said = child([[
+      local lipsync = require "akool.lipsync"
+      local service = assert(lipsync.new { api_key = "key", base_url = "http://127.0.0.1:1" })
+      local urls = { video_url = MEDIA, audio_url = MEDIA }
+      local done = { id = ID, status = "completed", video = MEDIA }
+      local calls = {
+        create = function() return service:create(urls) end,
+        info = function() return service:info(ID) end,
+        wait = function() return service:wait(ID) end,
+        credits = function() return service:credits() end,
+        download = function() return service:download(done, "out.mp4") end,
+        generate = function() return service:generate(urls, "out.mp4") end,
+        sleep = function() return lipsync.sleep(0) end,
+        engine = core.engine,
+      }
+      local held = {}
+      for file in function() return io.open "/dev/null" end do held[#held + 1] = file end
+      for name, call in pairs(calls) do
+        for _, value in ipairs { { call() }, { lipsync.run(call) } } do
+          local err = value[2]
+          assert(value[1] == nil and err.kind == "io" and err.name == "no_engine", name)
+          assert(not err.maybe_created, name)
+        end
+      end
+      assert(lipsync.step(0) == 0)
+      for _, file in ipairs(held) do file:close() end
+      assert(lipsync.sleep(0))
+    ]], "ulimit -n 48; ")
+    assert.equal("fine\nstatus 0\n", said)
   end)
 
   it("raises when it is given something else than it takes", function()

@@ -61,7 +61,8 @@ static struct akl_engine *check_engine(lua_State *L) {
   return e;
 }
 
-/* [-0, +1, m] Push a new engine. Born closed, so that an error on the way leaks nothing. */
+/* [-0, +1 or 2, m] Push a new engine, or nil and an error; then NULL is returned. Born closed, so that
+** an error on the way leaks nothing. */
 static struct akl_engine_box *new_engine(lua_State *L) {
   struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
   *box = (struct akl_engine_box){.born = akl_now()};
@@ -74,9 +75,12 @@ static struct akl_engine_box *new_engine(lua_State *L) {
   lua_setmetatable(L, -2);
   akl_lua_setvalue(L, -2);
   box->engine = akl_engine_new();
-  if (box->engine == NULL)
-    luaL_error(L, "the engine cannot be made: memory or descriptors have run out");
-  return box;
+  if (box->engine != NULL)
+    return box;
+  lua_pop(L, 1);
+  (void)akl_core_refuse(L, AKL_CAUSE_NO_ENGINE, "The engine",
+                        "cannot be made: memory or descriptors have run out");
+  return NULL;
 }
 
 struct akl_engine_box *akl_core_engine(lua_State *L) {
@@ -89,15 +93,16 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   }
   lua_pop(L, 1);
   box = new_engine(L);
+  if (box == NULL)
+    return NULL;
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
   return box;
 }
 
-/* The state's engine. */
+/* The state's engine, or nil and an error. */
 static int core_engine(lua_State *L) {
-  (void)akl_core_engine(L);
-  return 1;
+  return akl_core_engine(L) != NULL ? 1 : 2;
 }
 
 /* engine:step(timeout): make progress; wait up to 'timeout' seconds (default 0) for it. Reading an

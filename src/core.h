@@ -43,13 +43,15 @@ struct akl_op {
 /* Where the registry keeps the state's engine. */
 #define AKL_ENGINE_INSTANCE "akool.lipsync.engine.instance"
 
-/* [-0, +1, e] Push the state's engine, made on first use and anew after it was closed, and return
-** its box. In a forked child the parent's is left alone and a new one is made. */
+/* [-0, +1 or 2, e] Push the state's engine, made on first use and anew after it was closed, and
+** return its box. In a forked child the parent's is left alone and a new one is made. NULL when the
+** system has no room for one: then nil and an error have been pushed. */
 struct akl_engine_box *akl_core_engine(lua_State *L);
 
 /* [-0, +2, e] Push the engine and a new op that the engine can find, with room for the id of a job
-** of 'job' bytes and a zero byte. */
-void akl_core_new_op(lua_State *L, size_t job);
+** of 'job' bytes and a zero byte. False when there is no engine: then nil and an error have been
+** pushed, to be returned. */
+bool akl_core_new_op(lua_State *L, size_t job);
 
 /* [-0, +1, -] Push the op whose call this is, or nil when the program has dropped it. The engine's
 ** box is at 'engine'. */

@@ -48,10 +48,12 @@ static void anchor(lua_State *L, int engine, struct akl_op *op) {
   op->call.slot = (unsigned)slot;
 }
 
-void akl_core_new_op(lua_State *L, size_t job) {
-  (void)akl_core_engine(L);
+bool akl_core_new_op(lua_State *L, size_t job) {
+  if (akl_core_engine(L) == NULL)
+    return false;
   struct akl_op *op = new_op(L, job);
   anchor(L, lua_gettop(L) - 1, op);
+  return true;
 }
 
 void akl_core_release(lua_State *L, int engine, struct akl_op *op) {

@@ -86,7 +86,8 @@ int akl_core_create(lua_State *L) {
       return akl_core_refuse(L, AKL_CAUSE_BAD_URL, names[i], bad);
   }
   akl_protocol_create_body(L, lua_tostring(L, 3), lua_tostring(L, 4), lua_tostring(L, 5));
-  akl_core_new_op(L, AKL_ID_MAX);
+  if (!akl_core_new_op(L, AKL_ID_MAX))
+    return 2;
   parts.job = ((struct akl_op *)lua_touserdata(L, -1))->job;
   parts.body = strdup(lua_tostring(L, 6));
   if (parts.body == NULL)
@@ -102,7 +103,8 @@ static int start_about_job(lua_State *L, enum akl_call_kind kind, akl_usec wait)
   const char *id = check_id(L, 3, &size);
   if (id == NULL)
     return 2;
-  akl_core_new_op(L, size);
+  if (!akl_core_new_op(L, size))
+    return 2;
   parts.job = ((struct akl_op *)lua_touserdata(L, -1))->job;
   memcpy(parts.job, id, size + 1);
   return start(L, kind, &parts, wait);
@@ -129,7 +131,8 @@ int akl_core_poll(lua_State *L) {
 int akl_core_credits(lua_State *L) {
   struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
                                  .settings = akl_core_check_settings(L, 2)};
-  akl_core_new_op(L, 0);
+  if (!akl_core_new_op(L, 0))
+    return 2;
   return start(L, AKL_CREDITS, &parts, 0);
 }
 
@@ -167,7 +170,8 @@ int akl_core_download(lua_State *L) {
     return akl_core_refuse(L, cause, "The result's URL", bad);
   if (strlen(path) != path_size)
     return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
-  akl_core_new_op(L, id_size);
+  if (!akl_core_new_op(L, id_size))
+    return 2;
   struct akl_op *op = lua_touserdata(L, -1);
   struct akl_error error = {0};
   memcpy(op->job, id, id_size + 1);
@@ -197,7 +201,8 @@ static int core_try_path(lua_State *L) {
   const char *path = luaL_checklstring(L, 2, &size);
   if (strlen(path) != size)
     return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
-  akl_core_new_op(L, 0); /* only to own the error while Lua makes its table */
+  if (!akl_core_new_op(L, 0)) /* only to own the error while Lua makes its table */
+    return 2;
   struct akl_op *op = lua_touserdata(L, -1);
   if (akl_file_try(path, s->overwrite, &op->call.error)) {
     lua_pushboolean(L, 1);
@@ -212,7 +217,8 @@ static int core_try_path(lua_State *L) {
 static int core_sleep(lua_State *L) {
   struct akl_call_parts parts = {0};
   akl_usec length = akl_seconds(luaL_checknumber(L, 1));
-  akl_core_new_op(L, 0);
+  if (!akl_core_new_op(L, 0))
+    return 2;
   return start(L, AKL_SLEEP, &parts, length);
 }
 

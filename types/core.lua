@@ -10,7 +10,8 @@ local core = {}
 -- The module -----------------------------------------------------------------------------------
 
 --- The engine of this Lua state, made on first use, and anew after it was closed or after a fork.
----@return akool.lipsync.core.Engine
+---@return akool.lipsync.core.Engine?
+---@return akool.lipsync.Error? err # kind "io": memory or descriptors have run out
 function core.engine() end
 
 --- The monotonic clock.
@@ -54,7 +55,8 @@ function core.settings(options) end
 
 --- Start a wait.
 ---@param seconds number # 0 or less: over in the next step
----@return akool.lipsync.core.Op
+---@return akool.lipsync.core.Op?
+---@return akool.lipsync.Error? err # kind "io": there is no engine
 function core.sleep(seconds) end
 
 --- Could a download write there? Leaves nothing behind.
@@ -142,7 +144,8 @@ function Engine:close() end
 -- Clients --------------------------------------------------------------------------------------
 
 --- What all calls of one client share: address, credentials, token, retry budget, pace. The methods
---- that start something return at once; an argument of the wrong type raises.
+--- that start something return at once, nil and an error of kind "io" when there is no engine; an
+--- argument of the wrong type raises.
 ---@class akool.lipsync.core.Client
 local Client = {}
 
@@ -186,7 +189,8 @@ function Client:poll(settings, id, age) end
 
 --- Start to ask for the balance. Its result is a table { credits = number }.
 ---@param settings akool.lipsync.core.Settings
----@return akool.lipsync.core.Op
+---@return akool.lipsync.core.Op?
+---@return akool.lipsync.Error? err # kind "io": there is no engine
 function Client:credits(settings) end
 
 --- Start a download. Its result is a file.

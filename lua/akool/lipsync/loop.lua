@@ -111,11 +111,13 @@ local function turn(timeout)
       if task.op:over() then wake(slot) end
     end
   end
-  engine:step(first <= last and not too_deep and 0 or timeout)
-  local op, slot = engine:ready()
-  while op do
-    wake(slot)
-    op, slot = engine:ready()
+  if engine then -- there may be no room for one; then no op lives, and only tasks can go on
+    engine:step(first <= last and not too_deep and 0 or timeout)
+    local op, slot = engine:ready()
+    while op do
+      wake(slot)
+      op, slot = engine:ready()
+    end
   end
   if too_deep then return end
   depth = depth + 1
@@ -286,7 +288,9 @@ function loop.sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds then
     error("sleep: a number of seconds expected, got " .. tostring(seconds), 2)
   end
-  local kind, value = loop.next(core.sleep(seconds))
+  local op, err = core.sleep(seconds)
+  if not op then return nil, err end
+  local kind, value = loop.next(op)
   if kind == "failed" then return nil, value end
   return true
 end
