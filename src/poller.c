@@ -165,7 +165,7 @@ bool akl_poller_wake(struct akl_poller *p) {
   if (p->awake)
     return true;
   p->awake = write(p->wake, &one, sizeof one) == (ssize_t)sizeof one;
-  return p->awake;
+  return p->awake || akl_poller_arm(p, 1); /* long past: the timer wakes just as well */
 }
 
 /* A timeout for epoll_wait: whole milliseconds, rounded up so that we never wake just too early. */
