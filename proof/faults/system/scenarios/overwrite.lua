@@ -1,5 +1,5 @@
 -- overwrite: a result over an older file, which is there until the new one is.
-local download = require "scenarios.download"
+local download = require "system.scenarios.download"
 local OLD = "the film of last week"
 
 return {

@@ -34,6 +34,7 @@ function world.new()
     credits = 1e9, queue = 0.04, process = 0.04, files = "examples/media",
   })
   self.folder = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/faults-XXXXXX"))
+  self.outside = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/faults-XXXXXX"))
   self.log = self.folder .. ".log"
   self.out = self.folder .. "/out.mp4"
   self.given = { url = self.service.url, key = self.service.api_key, out = self.out }
@@ -43,6 +44,7 @@ end
 function world:close()
   self:empty()
   uv.fs_rmdir(self.folder)
+  uv.fs_rmdir(self.outside)
   os.remove(self.log)
   self.service:stop()
 end
@@ -109,21 +111,23 @@ function world:empty()
   for name in pairs(self:files()) do assert(os.remove(self.folder .. "/" .. name)) end
 end
 
---- Remember what is in the folder. Two snapshots of the same `kind` differ in bytes at most.
-function world:snapshot()
+local WORDS = { ["out.mp4"] = "file", ["out.mp4.part"] = "part", ["out.mp4.part.etag"] = "note" }
+
+--- Remember what is in the folder. Two snapshots of the same `kind` differ in lengths at most.
+--- `old` are the bytes that stood under the final name before.
+function world:snapshot(old)
   local files, names, words = self:files(), {}, {}
   local linked = files["out.mp4"] and files["out.mp4.part"]
     and uv.fs_stat(self.out).ino == uv.fs_stat(self.out .. ".part").ino
   for name in pairs(files) do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do
-    local size = #files[name]
-    words[i] = ("%s %s"):format(name:gsub("^out%.mp4%.?", ""),
-      name:find("etag$") and (size > 0 and "" or "empty")
-      or size == 0 and "empty" or files[name] == self.film and "whole" or "partial")
+    local bytes = files[name]
+    words[i] = ("%s %s"):format(bytes == "" and "empty" or bytes == old and "old"
+      or (bytes == self.film or bytes == self.etag) and "whole" or "partial", WORDS[name] or name)
   end
-  return { files = files, linked = linked,
-    kind = (linked and "linked " or "") .. "[" .. table.concat(words, ", ") .. "]" }
+  local kind = #words == 0 and "nothing" or table.concat(words, ", ")
+  return { files = files, linked = linked, kind = kind .. (linked and " (one file)" or "") }
 end
 
 function world:restore(snapshot)
@@ -155,7 +159,9 @@ function world:creates_problem(report, id)
   self:settle()
   local sent, jobs = #self.service:requests("create"), self.service:jobs()
   local made = jobs[1] and jobs[1]._id
-  if sent > 1 or #jobs > 1 then return ("%d creates were sent, %d jobs made"):format(sent, #jobs) end
+  if sent > 1 or #jobs > 1 then
+    return ("%d creates were sent, %d jobs made"):format(sent, #jobs)
+  end
   if id then return id ~= made and "the service has no such job" or nil end
   local err = report.error
   if not err then return made and "a job was made and nothing said of it" or nil end
@@ -167,14 +173,12 @@ end
 
 -- Files ------------------------------------------------------------------------------------
 
-local EXPECTED = { ["out.mp4"] = true, ["out.mp4.part"] = true, ["out.mp4.part.etag"] = true }
-
 --- Is the file whole or absent? Nil, or what is wrong. `old` are the bytes that stood there before.
 function world:file_problem(old)
   local files = self:files()
   local out = files["out.mp4"]
   for name in pairs(files) do
-    if not EXPECTED[name] then return "a stray file: " .. name end
+    if not WORDS[name] then return "a stray file: " .. name end
   end
   if out and out ~= self.film and out ~= old then
     return ("out.mp4 has %d bytes and is not the result"):format(#out)

@@ -1,5 +1,5 @@
 -- host: a question while the loop is a host's, which looks at nothing but the one descriptor.
-local info = require "scenarios.info"
+local info = require "system.scenarios.info"
 
 return {
   -- luv ends the program when its own epoll calls fail, so those that it makes are left alone.
@@ -9,7 +9,9 @@ return {
     local core = require "akool.lipsync.core"
     local client, err = connect()
     if not client then return nil, err end
-    local watch = uv.new_poll(core.engine():pollfd())
+    local engine, problem = core.engine()
+    if not engine then return nil, problem end
+    local watch = uv.new_poll(engine:pollfd())
     if not watch then return { refused = "the host cannot watch a descriptor" } end
     local question = lipsync.spawn(client.info, client, given.id)
     local function step()

@@ -1,5 +1,5 @@
 -- resume: a result of which an earlier program has left the first bytes.
-local download = require "scenarios.download"
+local download = require "system.scenarios.download"
 
 return {
   lands = true,

@@ -1,5 +1,6 @@
 -- create: one paid request.
 return {
+  paid = true,
   prepare = function(world)
     world.service:reset()
     return {}

@@ -86,6 +86,22 @@ syscalls.exempt = {
 --- that interrupts each write, for ever, is not a thing of this world.
 syscalls.passing = { ["write EINTR"] = true }
 
+--- What must not matter when it happens once: these calls, whatever their error …
+syscalls.harmless = {
+  access = true, close = true, getpeername = true, getsockname = true, getsockopt = true,
+  madvise = true, munmap = true, poll = true, setsockopt = true, socketpair = true, unlink = true,
+  -- … and these with an error that only says "again".
+  ["epoll_wait EINTR"] = true, ["flock EINTR"] = true, ["recvfrom EAGAIN"] = true,
+  ["recvfrom EINTR"] = true, ["sendto EAGAIN"] = true, ["sendto EINTR"] = true,
+  ["write EINTR"] = true,
+}
+
+--- What must not end well: then success would promise what the disk has not.
+syscalls.decisive = { ["fsync EIO"] = true, ["fsync ENOSPC"] = true, ["fsync EDQUOT"] = true }
+
+--- What must not matter to a request that may be repeated, so to all but a create.
+syscalls.repeated = { socket = true, connect = true, sendto = true, recvfrom = true }
+
 --- The calls at which the program is killed: those that change what is on disk or on the wire.
 syscalls.deadly = {
   "write", "fsync", "rename", "link", "ftruncate", "openat", "unlink", "flock", "lseek", "close",

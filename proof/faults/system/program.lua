@@ -5,14 +5,14 @@
 -- The marks are calls of readlink, which the library never makes. The report goes out by writev,
 -- which it never makes either: so a fault that lasts cannot keep us from telling how it went.
 
-package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path
+package.path = arg[0]:gsub("[^/]*$", "../?.lua;") .. package.path
 
 local core = require "akool.lipsync.core"
 local json = require "cjson"
 local lipsync = require "akool.lipsync"
 local uv = require "luv"
 
-local scenario = require("scenarios." .. arg[1])
+local scenario = require("system.scenarios." .. arg[1])
 local given = {}
 for i = 2, #arg do
   local name, value = arg[i]:match("^(%w+)=(.*)$")

@@ -1,5 +1,6 @@
 -- generate: all of it, from two URLs to a file.
 return {
+  paid = true,
   prepare = function(world)
     world.service:reset()
     if not world.film then

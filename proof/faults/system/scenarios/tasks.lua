@@ -1,5 +1,5 @@
 -- tasks: a question in one task while another one sleeps.
-local info = require "scenarios.info"
+local info = require "system.scenarios.info"
 
 return {
   prepare = info.prepare,
