@@ -139,6 +139,10 @@ static void end(struct akl_engine *e, struct akl_transfer *t, CURLcode result) {
   t->status = (int)status;
   if (result == CURLE_OUT_OF_MEMORY)
     e->tainted = true;
+  /* libcurl 7.88 keeps a new connection over which the request could not be sent, and lets all that
+  ** come later wait, without end, for what it turns out to speak (CURLOPT_PIPEWAIT). */
+  if (result == CURLE_SEND_ERROR)
+    lane->fresh = true;
   if (version != 0)
     lane->multiplexed = version >= CURL_HTTP_VERSION_2_0;
   lane->running--;
@@ -214,7 +218,10 @@ static void launch(struct akl_engine *e, struct akl_transfer *t) {
     e->connections_kept = t->settings->max_connections;
     (void)curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->connections_kept);
   }
-  e->lanes[t->lane].running++;
+  struct akl_lane *lane = &e->lanes[t->lane];
+  if (lane->fresh)
+    lane->fresh = !akl_transfer_connect(t);
+  lane->running++;
   e->now = akl_now(); /* the program may have been away for long since the last turn */
   t->started = e->now;
   akl_link_append(&e->running, &t->link);

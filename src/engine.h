@@ -24,6 +24,7 @@ struct akl_lane {
   struct akl_link queue; /* of transfers that wait for a place */
   unsigned running;
   bool multiplexed; /* the host speaks HTTP/2 */
+  bool fresh;       /* the next exchange opens a connection of its own */
 };
 
 struct akl_engine {

@@ -449,4 +449,9 @@ bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   return true;
 }
 
+bool akl_transfer_connect(struct akl_transfer *t) {
+  t->plain_get = false; /* the next request has to set it up anew */
+  return SET(CURLOPT_FRESH_CONNECT, 1L);
+}
+
 /* ============================================================ } */

@@ -82,6 +82,9 @@ struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec 
 /* Set it up for a request. False when memory runs out. */
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r);
 
+/* One that is set up: let it open a connection of its own. False when memory runs out. */
+bool akl_transfer_connect(struct akl_transfer *t);
+
 /* Forget request and answer, keep the handle. */
 void akl_transfer_reset(struct akl_transfer *t);
 
