@@ -162,7 +162,11 @@ local function run_all(list, items, from)
   local name, mode = items[1].name, items[1].mode
   in_worlds(list, items, function(world, case)
     local how, problem, struck, state = run_case(world, case)
-    if how == "missed" and not problem then how, problem, struck, state = run_case(world, case) end
+    -- How often some calls are made depends on the moment, and a busy machine may make any of them
+    -- late: once more, then.
+    if how == "missed" and not problem or problem and problem:find("timeout/", 1, true) then
+      how, problem, struck, state = run_case(world, case)
+    end
     went[how] = went[how] + 1
     if state and not problem and not left[state.kind] then
       left[state.kind] = state

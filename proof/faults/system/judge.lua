@@ -54,9 +54,12 @@ function judge.ending(world, result, case)
   if report.error then
     local problem = error_problem(world, report.error, report.text)
     if problem then return problem, report end
-    -- A machine that is busy elsewhere may make any call late.
-    if case and harmless(case) and report.error.kind ~= "timeout" then
+    if case and harmless(case) then
       return "this should not have mattered: " .. report.text, report
+    end
+    local kind = case and syscalls.kind[case.call] or report.error.kind
+    if report.error.kind ~= kind and report.error.name ~= "wait_timeout" then -- it tells the rest
+      return ("an error of the kind %s: %s"):format(kind, report.text), report
     end
   elseif report.value == nil then
     return "neither a result nor an error", report

@@ -99,6 +99,16 @@ syscalls.harmless = {
 --- What must not end well: then success would promise what the disk has not.
 syscalls.decisive = { ["fsync EIO"] = true, ["fsync ENOSPC"] = true, ["fsync EDQUOT"] = true }
 
+--- Where the fault lies: an error that comes of such a call is of this kind, and sends nobody to
+--- look for it somewhere else.
+syscalls.kind = {
+  epoll_create1 = "io", epoll_ctl = "io", epoll_wait = "io", eventfd2 = "io", timerfd_create = "io",
+  timerfd_settime = "io",
+  flock = "io", fsync = "io", ftruncate = "io", link = "io", lseek = "io", newfstatat = "io",
+  openat = "io", rename = "io", write = "io",
+  connect = "network", recvfrom = "network", sendto = "network", socket = "network",
+}
+
 --- What must not matter to a request that may be repeated, so to all but a create.
 syscalls.repeated = { socket = true, connect = true, sendto = true, recvfrom = true }
 

@@ -1,4 +1,4 @@
--- host: a question while the loop is a host's, which looks at nothing but the one descriptor.
+-- host: a nap and a question while the loop is a host's, which looks at nothing but the one descriptor.
 local info = require "system.scenarios.info"
 
 return {
@@ -13,7 +13,11 @@ return {
     if not engine then return nil, problem end
     local watch = uv.new_poll(engine:pollfd())
     if not watch then return { refused = "the host cannot watch a descriptor" } end
-    local question = lipsync.spawn(client.info, client, given.id)
+    local question = lipsync.spawn(function()
+      local slept, why = lipsync.sleep(0.01) -- which nothing but the descriptor's timer ends
+      if not slept then return nil, why end
+      return client:info(given.id)
+    end)
     local function step()
       if lipsync.step(0) == 0 then watch:close() end
     end
