@@ -71,8 +71,7 @@ akl_usec akl_pace_turn(struct akl_pace *p, akl_usec now) {
   p->level -= speed * (double)(now - p->drained);
   if (p->level < 0)
     p->level = 0;
-  if (p->level >
-      p->jobs) /* each has one turn at most; the rate fell while some waited for theirs */
+  if (p->level > p->jobs) /* each has one turn at most, but the rate may have fallen meanwhile */
     p->level = p->jobs;
   p->drained = now;
   double before = p->level++ - AT_ONCE;
