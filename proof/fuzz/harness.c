@@ -1,0 +1,145 @@
+/* harness: see harness.h. */
+#include "harness.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <math.h>   /* NAN */
+#include <stdarg.h> /* va_list */
+#include <stdio.h>  /* fprintf */
+#include <stdlib.h> /* abort */
+#include <string.h> /* memcpy */
+#include <unistd.h> /* dup */
+
+int luaopen_akool_lipsync_core(lua_State *L);
+
+void fuzz_broken(const char *promise, ...) {
+  va_list args;
+  (void)fputs("\nBROKEN PROMISE: ", stderr);
+  va_start(args, promise);
+  (void)vfprintf(stderr, promise, args);
+  va_end(args);
+  (void)fputc('\n', stderr);
+  abort();
+}
+
+/* {====== Input ====== */
+
+uint8_t fuzz_byte(struct fuzz_input *in) {
+  if (in->left == 0)
+    return 0;
+  in->left--;
+  return *in->at++;
+}
+
+unsigned fuzz_below(struct fuzz_input *in, unsigned bound) {
+  unsigned n = fuzz_byte(in);
+  if (bound > 256)
+    for (int i = 0; i < 3; i++)
+      n = n << 8 | fuzz_byte(in);
+  return n % bound;
+}
+
+double fuzz_double(struct fuzz_input *in) {
+  static const double known[] = {0,      -0.0, 1,   -1,       0.5,          1e-9,
+                                 60,     3600, 1e9, 1e15,     9e18,         1.8446744073709552e19,
+                                 1e308,  -5,   4e9, INFINITY, -INFINITY,    NAN,
+                                 5e-324, 100,  101, 10000,    2147483648.0, 9007199254740993.0};
+  enum { KNOWN = sizeof known / sizeof known[0] };
+  unsigned which = fuzz_byte(in);
+  if (which < KNOWN)
+    return known[which];
+  if (which < 128)
+    return (double)fuzz_byte(in) / 4;
+  double any = 0;
+  for (size_t i = 0; i < sizeof any; i++)
+    ((unsigned char *)&any)[i] = fuzz_byte(in);
+  return any;
+}
+
+const char *fuzz_bytes(struct fuzz_input *in, size_t most, size_t *size) {
+  size_t n = fuzz_byte(in);
+  if (most > 255)
+    n = n << 8 | fuzz_byte(in);
+  n %= most + 1;
+  if (n > in->left)
+    n = in->left;
+  const char *bytes = (const char *)in->at;
+  in->at += n;
+  in->left -= n;
+  *size = n;
+  return bytes;
+}
+
+char *fuzz_copy(const void *bytes, size_t size) {
+  char *copy = malloc(size + 1);
+  if (copy == NULL)
+    abort();
+  if (size > 0)
+    memcpy(copy, bytes, size);
+  copy[size] = '\0';
+  return copy;
+}
+
+char *fuzz_string(struct fuzz_input *in, size_t most) {
+  size_t size;
+  const char *bytes = fuzz_bytes(in, most, &size);
+  return fuzz_copy(bytes, strnlen(bytes, size));
+}
+
+int fuzz_lowest_descriptor(void) {
+  int lowest = dup(STDERR_FILENO);
+  (void)close(lowest);
+  return lowest;
+}
+
+/* ============================================================ }
+** {====== Lua ====== */
+
+enum { INPUTS_PER_STATE = 20000 };
+
+static lua_State *state;
+
+static void open_state(void) {
+  state = luaL_newstate();
+  if (state == NULL)
+    abort();
+  luaL_openlibs(state);
+  lua_getglobal(state, "package");
+  lua_pushliteral(state, FUZZ_TREE "/lua/?.lua;" FUZZ_TREE "/proof/fuzz/?.lua");
+  lua_setfield(state, -2, "path");
+  lua_getfield(state, -1, "preload");
+  lua_pushcfunction(state, luaopen_akool_lipsync_core);
+  lua_setfield(state, -2, "akool.lipsync.core");
+  lua_settop(state, 0);
+}
+
+lua_State *fuzz_lua(void) {
+  static unsigned inputs;
+  if (state != NULL && ++inputs % INPUTS_PER_STATE == 0)
+    fuzz_lua_close();
+  if (state == NULL)
+    open_state();
+  lua_settop(state, 0);
+  return state;
+}
+
+void fuzz_lua_close(void) {
+  if (state != NULL)
+    lua_close(state);
+  state = NULL;
+}
+
+bool fuzz_call(lua_State *L, int arguments, int results) {
+  int status = lua_pcall(L, arguments, results, 0);
+  fuzz_must(status == LUA_OK || status == LUA_ERRRUN, "memory suffices: pcall ends with %d",
+            status);
+  return status == LUA_OK;
+}
+
+void fuzz_require(lua_State *L, const char *module) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  fuzz_must(fuzz_call(L, 1, 1), "%s can be loaded: %s", module, lua_tostring(L, -1));
+}
+
+/* ============================================================ } */
