@@ -105,6 +105,16 @@ describe("an option that does not exist", function()
     end)
   end
 
+  it("is refused at once however long its name is", function()
+    local name, why = ("timeout"):rep(1e5), nil
+    debug.sethook(function() error("this takes too long", 0) end, "", 1e6)
+    local ok = pcall(function() why = raised_at(function() lipsync.new { [name] = 1 } end) end)
+    debug.sethook()
+    assert.is_true(ok)
+    has(why, "unknown option")
+    assert.is_nil(why:find("did you mean", 1, true))
+  end)
+
   it("raises without a guess when no name is near", function()
     local why = raised_at(function() local _ = lipsync.new { xyzzy = 1 } end)
     assert.are.equal('unknown option "xyzzy"', why)

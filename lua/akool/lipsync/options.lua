@@ -177,8 +177,10 @@ local function distance(a, b)
   return last[#b]
 end
 
---- The nearest of `names` to `wrong`, or nil when none is near.
+--- The nearest of `names` to `wrong`, or nil when none is near. A name that is much longer than all
+--- of ours is none of them misspelt, and comparing it would take long.
 local function nearest(wrong, names)
+  if #wrong > 64 then return nil end
   local best, least = nil, math.max(2, math.floor(#wrong / 3)) + 1
   local plain = wrong:lower():gsub("[^%w]", "")
   for _, name in ipairs(names) do
