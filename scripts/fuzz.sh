@@ -35,8 +35,10 @@ mkdir -p build
   exit 1
 }
 
-programs=build/fuzz/proof/fuzz
-corpora=proof/fuzz/corpus
+# Whole paths: some targets work in a folder of their own.
+programs=$PWD/build/fuzz/proof/fuzz
+corpora=$PWD/proof/fuzz/corpus
+work=$PWD/build/fuzz
 targets=$(ls "$corpora")
 if [ -n "$only" ]; then
   [ -x "$programs/$only" ] || {
@@ -49,71 +51,49 @@ fi
 ASAN_OPTIONS=quarantine_size_mb=32:allocator_may_return_null=1
 export ASAN_OPTIONS
 
+# Downloads go to memory if there is such a place: every one of them is synced.
+shared=/dev/shm
+[ -w "$shared" ] || shared=$work
+TMPDIR=$(mktemp -d "$shared/akool-fuzz-XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 if [ -n "$input" ]; then
   [ -n "$only" ] || usage
-  case $input in /*) ;; *) [ -e "$input" ] || input=$CALLER/$input ;; esac
-  exec "$programs/$only" "$input"
+  case $input in
+    /*) ;;
+    *) if [ -e "$input" ]; then input=$PWD/$input; else input=$CALLER/$input; fi ;;
+  esac
+  "$programs/$only" "$input"
+  exit
 fi
 
-# field NAME LINE: the word behind NAME in a status line of libFuzzer's.
-field() {
-  expr "$2" : ".* $1 \([0-9]*\)" || echo '-'
-}
-
-# run TARGET: replay, then fuzz; the row of the table goes to build/fuzz/TARGET.row.
-run() {
-  target=$1 log=build/fuzz/$1.log found=build/fuzz/found/$1
-  mkdir -p "$found" build/fuzz/broken
-  dictionary=""
-  [ ! -f "proof/fuzz/$target.dict" ] || dictionary=-dict=proof/fuzz/$target.dict
-  inputs=$(ls "$corpora/$target" | wc -l)
-  result=ok
-  set -- -timeout=25 -artifact_prefix="build/fuzz/broken/$target-"
-  if ! "$programs/$target" "$@" "$corpora/$target"/* >"$log" 2>&1; then
-    result='FAILED on its corpus'
-  elif ! "$programs/$target" "$@" -detect_leaks=0 -max_len=2048 -max_total_time="$seconds" \
-    -print_final_stats=1 $dictionary "$found" "$corpora/$target" >"$log" 2>&1; then
-    result=FAILED
-  fi
-  line=$(grep -a '^#[0-9]*.*cov: ' "$log" | tail -n 1)
-  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-  rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")
-  printf '%-11s %7d %12s %9s %8s %7s  %s\n' "$target" "$inputs" "${runs:--}" "${rate:--}" \
-    "$(field corp: "$line")" "$(field cov: "$line")" "$result" >"build/fuzz/$target.row"
-}
-
 printf '%-11s %7s %12s %9s %8s %7s  %s\n' target seeds executions 'a second' inputs edges result
+export programs corpora work
+printf '%s\n' $targets | xargs -n 1 -P 2 proof/fuzz/one.sh "$seconds"
 failed=""
-set -- $targets
-while [ $# -gt 0 ]; do
-  pair="$1 ${2-}"
-  for target in $pair; do
-    run "$target" &
-    shift
-  done
-  wait
-  for target in $pair; do
-    cat "build/fuzz/$target.row"
-    grep -q ' ok$' "build/fuzz/$target.row" || failed="$failed $target"
-  done
+for target in $targets; do
+  grep -q ' ok$' "$work/$target.row" || failed="$failed $target"
 done
 
 for target in $failed; do
-  log=build/fuzz/$target.log
-  printf '\n%s: what it said is in %s\n' "$target" "$log"
+  log=$work/$target.log
+  printf '\n%s: what it said is in %s\n' "$target" "${log#"$PWD/"}"
   grep -aE 'BROKEN PROMISE|^SUMMARY|runtime error' "$log" | head -n 5 || :
   broken=$(sed -n 's|.*Test unit written to \(.*\)|\1|p; s|^Running: \(.*\)|\1|p' "$log" | tail -n 1)
-  [ -z "$broken" ] || echo "  ./dev fuzz --only $target --input $broken"
+  [ -z "$broken" ] || echo "  ./dev fuzz --only $target --input ${broken#"$PWD/"}"
 done
 
 if [ -n "$merge" ] && [ -z "$failed" ]; then
   for target in $targets; do
     "$programs/$target" -merge=1 -timeout=25 -detect_leaks=0 "$corpora/$target" \
-      "build/fuzz/found/$target" >"build/fuzz/$target.log" 2>&1
+      "$work/found/$target" >"$work/$target.log" 2>&1
   done
 fi
 
-total=$(for target in $targets; do cat "build/fuzz/$target.row"; done |
+total=$(for target in $targets; do cat "$work/$target.row"; done |
   awk '{ n += $3 } END { printf "%d", n }')
 if [ -n "$failed" ]; then
   printf '\nfuzz: FAILED:%s\n' "$failed"

@@ -13,10 +13,9 @@
 #include <ctype.h> /* tolower */
 #include <lauxlib.h>
 #include <stdio.h>    /* snprintf */
-#include <stdlib.h>   /* mkdtemp */
+#include <stdlib.h>   /* free */
 #include <string.h>   /* memmem */
 #include <sys/stat.h> /* stat */
-#include <unistd.h>   /* unlink */
 
 #include "check.h"
 #include "crypto.h"
@@ -37,7 +36,7 @@ struct server {
   bool taken;              /* one of them may have made a job */
 };
 
-static char folder[64], path[96], part[96], note[96];
+static char path[160];
 
 /* {====== The server ====== */
 
@@ -164,7 +163,6 @@ static void check_file(lua_State *L, int index) {
   lua_getfield(L, index, "sha256");
   fuzz_must(strcmp(lua_tostring(L, -1), digest) == 0, "a file is what its digest says");
   lua_pop(L, 2);
-  (void)unlink(path);
 }
 
 /* The call returned value, error, events at 1, 2, 3. */
@@ -191,26 +189,15 @@ static void check_outcome(lua_State *L, char kind, const struct server *s) {
 
 /* ============================================================ } */
 
-static void clean_up(void) {
-  (void)rmdir(folder);
-}
-
 static void set_up(void) {
-  static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY"};
-  for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++)
-    (void)unsetenv(proxies[i]);
-  (void)snprintf(folder, sizeof folder, "/tmp/akool-fuzz-XXXXXX");
-  fuzz_must(mkdtemp(folder) != NULL, "there is room for temporary files");
-  (void)snprintf(path, sizeof path, "%s/out.mp4", folder);
-  (void)snprintf(part, sizeof part, "%s/out.mp4.part", folder);
-  (void)snprintf(note, sizeof note, "%s/out.mp4.part.etag", folder);
-  (void)atexit(clean_up);
+  fuzz_clean_environment();
+  (void)snprintf(path, sizeof path, "%s/out.mp4", fuzz_folder());
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   struct server s = {.script = {bytes, size}};
   char kind[2] = {(char)fuzz_byte(&s.script), '\0'};
-  if (folder[0] == '\0')
+  if (path[0] == '\0')
     set_up();
   if (strchr("citwbd", kind[0]) == NULL || kind[0] == '\0')
     kind[0] = 'i';
@@ -227,8 +214,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   check_outcome(L, kind[0], &s);
   wire_reset(answer, &s);
   fuzz_must(fuzz_lowest_descriptor() == lowest, "every descriptor is closed");
-  (void)unlink(part);
-  (void)unlink(note);
+  if (kind[0] == 'd')
+    fuzz_empty_folder();
   akl_memory_free(&s.reply);
   return 0;
 }

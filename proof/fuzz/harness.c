@@ -1,6 +1,7 @@
 /* harness: see harness.h. */
 #include "harness.h"
 
+#include <dirent.h> /* opendir */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>   /* NAN */
@@ -92,6 +93,44 @@ int fuzz_lowest_descriptor(void) {
   return lowest;
 }
 
+static char folder[128];
+
+void fuzz_empty_folder(void) {
+  char path[sizeof folder + 256];
+  struct dirent *entry;
+  DIR *open = opendir(folder);
+  fuzz_must(open != NULL, "the folder for temporary files stays");
+  while ((entry = readdir(open)) != NULL) {
+    (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+    (void)unlink(path); /* which . and .. refuse */
+  }
+  (void)closedir(open);
+}
+
+static void remove_folder(void) {
+  fuzz_empty_folder();
+  (void)rmdir(folder);
+}
+
+const char *fuzz_folder(void) {
+  const char *where = getenv("TMPDIR");
+  if (folder[0] != '\0')
+    return folder;
+  (void)snprintf(folder, sizeof folder, "%s/akool-fuzz-XXXXXX", where == NULL ? "/tmp" : where);
+  fuzz_must(mkdtemp(folder) != NULL, "there is room for temporary files");
+  (void)atexit(remove_folder);
+  return folder;
+}
+
+void fuzz_clean_environment(void) {
+  static const char *const names[] = {
+      "http_proxy", "https_proxy",    "all_proxy",          "HTTPS_PROXY", "ALL_PROXY",
+      "no_proxy",   "NO_PROXY",       "AKOOL_API_KEY",      "AKOOL_TOKEN", "AKOOL_CLIENT_ID",
+      "AKOOL_LOG",  "AKOOL_BASE_URL", "AKOOL_CLIENT_SECRET"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    (void)unsetenv(names[i]);
+}
+
 /* ============================================================ }
 ** {====== Lua ====== */
 
@@ -121,6 +160,28 @@ lua_State *fuzz_lua(void) {
     open_state();
   lua_settop(state, 0);
   return state;
+}
+
+/* libFuzzer looks for new values in this section as in the counters of its own. */
+enum { LINES = 1 << 13 };
+__attribute__((section("__libfuzzer_extra_counters"))) static uint8_t lines_seen[LINES];
+
+static void on_line(lua_State *L, lua_Debug *ar) {
+  static char file[LUA_IDSIZE]; /* the last one, since one line often follows another */
+  static unsigned hash;
+  (void)lua_getinfo(L, "S", ar);
+  if (strcmp(ar->short_src, file) != 0) {
+    memcpy(file, ar->short_src, sizeof file);
+    hash = 2166136261U;
+    for (const char *c = file; *c != '\0'; c++)
+      hash = (hash ^ (unsigned char)*c) * 16777619U;
+  }
+  uint8_t *count = &lines_seen[(hash + (unsigned)ar->currentline) % LINES];
+  *count += *count < UINT8_MAX;
+}
+
+void fuzz_lua_trace(lua_State *L) {
+  lua_sethook(L, on_line, LUA_MASKLINE, 0);
 }
 
 void fuzz_lua_close(void) {

@@ -46,10 +46,19 @@ char *fuzz_string(struct fuzz_input *in, size_t most);
 char *fuzz_copy(const void *bytes, size_t size);
 
 /* ============================================================ }
-** {====== Descriptors ====== */
+** {====== The process ====== */
 
 /* The lowest descriptor that is free: it rises when one was left open. */
 int fuzz_lowest_descriptor(void);
+
+/* A folder of this process's own, below TMPDIR; it is removed at exit. */
+const char *fuzz_folder(void);
+
+/* Remove every file in it. */
+void fuzz_empty_folder(void);
+
+/* Take what would lead to a proxy or to credentials out of the environment. */
+void fuzz_clean_environment(void);
 
 /* ============================================================ }
 ** {====== Lua ====== */
@@ -57,6 +66,9 @@ int fuzz_lowest_descriptor(void);
 /* The Lua state with the module in it, with an empty stack: `akool.lipsync` and its core can be
 ** required from this tree. Made anew from time to time. */
 lua_State *fuzz_lua(void);
+
+/* Let libFuzzer know which lines of Lua are reached, as it knows of C by itself. */
+void fuzz_lua_trace(lua_State *L);
 
 /* Close the state; the next fuzz_lua makes another. */
 void fuzz_lua_close(void);

@@ -17,7 +17,7 @@ enum {
   CONNECTIONS = 256,
   REQUEST_MAX = 32 * 1024,
   TURNS_MAX = 20000, /* looks at the sockets; more than that is a wait without an end */
-  PATIENT = 200,     /* looks after which the clock begins to hurry */
+  PATIENT = 100,     /* looks after which the clock begins to hurry */
 };
 
 #define BIRTH 1000000000LL /* s: when the clock starts, so that real timers never seem due */
@@ -156,7 +156,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(v
 
 /* Nothing can happen before 'timeout' ms are over, so let them be. */
 static void pass_time(int timeout) {
-  unsigned haste = turns > PATIENT ? (turns - PATIENT) / 16 : 0;
+  unsigned haste = turns > PATIENT ? (turns - PATIENT) / 4 : 0;
   now += (long long)timeout * 1000;
   if (timeout != 0)
     now += 1LL << (haste < 45 ? haste : 45);
