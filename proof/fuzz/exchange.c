@@ -59,7 +59,7 @@ static void write_reply(struct akl_memory *out, const uint8_t *reply, size_t siz
   (void)snprintf(length, sizeof length, "%zu", body_length(reply, size));
   size_t head = body_at(reply, size);
   for (size_t i = 0; i < size; i++) {
-    bool key = reply[i] == THE_KEY, counted = reply[i] == THE_LENGTH && i < head;
+    bool key = reply[i] == THE_KEY, counted = i < head && reply[i] == THE_LENGTH;
     const char *piece = key ? KEY : counted ? length : (const char *)&reply[i];
     fuzz_must(akl_memory_write(out, piece, key || counted ? strlen(piece) : 1), "memory suffices");
   }

@@ -113,6 +113,8 @@ static bool turn(struct line *l) {
 /* ============================================================ }
 ** {====== In the place of the system's ====== */
 
+/* The linker and the sanitizer have given these names.
+** NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 int __interceptor_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int __wrap_socket(int family, int type, int protocol);
 int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout);
@@ -185,6 +187,7 @@ time_t __wrap_time(time_t *out) {
     *out = seconds;
   return seconds;
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* ============================================================ } */
 
