@@ -112,8 +112,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     set_up();
   enum akl_call_kind kind = kind_of(fuzz_byte(&in));
   struct akl_call call = {0};
+  char job[AKL_ID_MAX + 1] = "";
+  if (kind != AKL_CREATE)
+    memcpy(job, JOB, sizeof JOB);
   struct akl_call_parts parts = {
-      .engine = engine, .client = client, .settings = settings, .job = fuzz_copy(JOB, strlen(JOB))};
+      .engine = engine, .client = client, .settings = settings, .job = job};
   struct akl_transfer t = {.retry_after = -1, .status = status_of(fuzz_byte(&in))};
   struct akl_reading reading = {.call = &call, .transfer = &t};
   take_body(&t.answer, in.at, in.left);

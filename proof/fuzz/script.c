@@ -97,7 +97,7 @@ static int check_settings(lua_State *L) {
   fuzz_must(s->max_bytes >= 1, "a download may have a byte");
   fuzz_must(s->max_retries <= 100, "retries are bounded");
   fuzz_must(s->max_connections >= 1 && s->max_connections <= 10000, "connections are bounded");
-  fuzz_must(s->user_agent != NULL, "there is a user agent");
+  fuzz_must(s->agent != NULL, "there is a user agent");
   return 0;
 }
 
