@@ -17,26 +17,29 @@ check() {
   fi
 }
 
+# compile COMPILER [option]
 compile() {
-  cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON &&
+  cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON \
+    -DCMAKE_C_FLAGS="${2-}" &&
     cmake --build "build/lint-$1" --parallel \
       --target all floor floor_load schedule policy
 }
 
+# Clang's analyser is among what clang-tidy runs.
 tidy() {
-  printf '%s\n' src/*.c bench/*.c bench/floor/*.c |
+  find src bench proof -name '*.c' |
     xargs -n 1 -P "$(getconf _NPROCESSORS_ONLN)" clang-tidy -p build/lint-clang --quiet
 }
 
 scripts/setup.sh lint
 mkdir -p build
 
-check gcc compile gcc
+check gcc compile gcc -fanalyzer
 check clang compile clang
-check clang-format clang-format --dry-run -Werror src/*.[ch] bench/*.c bench/floor/*.[ch]
+check clang-format clang-format --dry-run -Werror $(find src bench proof -name '*.[ch]')
 check clang-tidy tidy
 check cppcheck cppcheck --quiet --std=c11 --enable=warning,performance,portability \
-  --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench
+  --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench proof
 check luacheck luacheck --quiet . bin/* bench/run bench/schedule
 
 exit "$failed"
