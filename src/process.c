@@ -29,6 +29,6 @@ bool akl_process_foreign(const struct akl_process *p) {
 
 void akl_process_forget(struct akl_process *p) {
   if (p->mark != NULL)
-    (void)munmap((void *)(size_t)p->mark, 1);
+    (void)munmap((void *)p->mark, 1);
   p->mark = NULL;
 }

@@ -107,10 +107,14 @@ static struct akl_schedule schedule_from(struct fuzz_input *in) {
   return s;
 }
 
+static akl_usec any_time(struct fuzz_input *in) {
+  return akl_seconds(fuzz_double(in));
+}
+
 static void check_poll_wait(struct fuzz_input *in) {
   const struct akl_schedule s = schedule_from(in);
   struct akl_pace pace = {0};
-  akl_usec now = akl_seconds(fuzz_double(in));
+  akl_usec now = any_time(in), age = any_time(in);
   for (unsigned refusals = fuzz_below(in, 8); refusals > 0; refusals--)
     akl_pace_refused(&pace, fuzz_double(in), now);
   for (unsigned successes = fuzz_below(in, 8); successes > 0; successes--)
@@ -121,11 +125,48 @@ static void check_poll_wait(struct fuzz_input *in) {
             "a pause of all calls lasts a minute at most");
 
   akl_usec least = s.first < s.max ? s.first : s.max;
-  double slow = 1 + pace.slowdown, rounding = 1 + 1e-12 * (double)s.max;
-  akl_usec wait = akl_poll_wait(&s, &pace, fuzz_below(in, 10000), dice_from(in));
+  double slow = 1 + pace.slowdown, rounding = 1 + 1e-12 * (double)(s.first + s.max);
+  akl_usec wait = akl_poll_wait(&s, &pace, age, dice_from(in));
   fuzz_must((double)wait >= (double)least * (1 - s.jitter) * slow - rounding,
             "no poll comes early");
   fuzz_must((double)wait <= (double)s.max * (1 + s.jitter) * slow + rounding, "no poll comes late");
+  wait = akl_poll_first(&s, &pace, age, dice_from(in));
+  fuzz_must(wait >= 0 && (double)wait <= ((double)s.max + (double)s.first) * slow + rounding,
+            "the first poll comes in time");
+}
+
+/* Jobs come and go, ask more often or less, and take their turns; whatever they do, nobody is sent
+** back in time, and what they ask for in all is the sum of what each asks for. */
+static void check_pace(struct fuzz_input *in) {
+  enum { JOBS = 8 };
+  struct akl_pace pace = {0};
+  uint32_t shares[JOBS] = {0};
+  bool joined[JOBS] = {false};
+  akl_usec now = 0;
+  for (size_t left = in->left < 256 ? in->left : 256; left > 0; left--) {
+    uint8_t what = fuzz_byte(in);
+    unsigned i = what % JOBS;
+    uint64_t sum = 0;
+    if (what < 128 && joined[i]) {
+      now += (akl_usec)fuzz_byte(in) * AKL_SECOND / 16;
+      fuzz_must(akl_pace_turn(&pace, now) >= now, "a turn is not in the past");
+    } else if (what < 192 && joined[i]) {
+      akl_pace_share(&pace, &shares[i], any_time(in));
+    } else if (joined[i]) {
+      akl_pace_leave(&pace, &shares[i]);
+      joined[i] = false;
+    } else {
+      akl_pace_join(&pace, &shares[i], any_time(in));
+      joined[i] = true;
+    }
+    unsigned jobs = 0;
+    for (unsigned j = 0; j < JOBS; j++) {
+      jobs += joined[j];
+      sum += shares[j];
+    }
+    fuzz_must(pace.rate == sum && pace.jobs == jobs, "the rate is the sum of all shares");
+    fuzz_must(pace.level >= 0 && pace.level <= JOBS + 1, "nobody has two turns at once");
+  }
 }
 
 static void check_retry_wait(struct fuzz_input *in) {
@@ -189,6 +230,7 @@ static void instruct(struct fuzz_input *in) {
     break;
   default:
     check_budget(in);
+    check_pace(in);
   }
 }
 
