@@ -223,6 +223,31 @@ describe("a connection that dies under a create", function()
   end
 end)
 
+describe("a connection that breaks during the TLS handshake", function()
+  local t = fixture.new()
+
+  it("is a matter of the network: what certainly did not arrive is sent again", function()
+    local bad = nginx.launch("", { stream = "stream { server { listen 127.0.0.1:PORT; "
+      .. "return ''; } }" })
+    finally(function() bad:stop() end)
+    local client = t.client { base_url = "https://127.0.0.1:" .. bad.port, max_retries = 1 }
+    local job = { id = "66160f989dfc997ac289037b" }
+    for what, call in pairs {
+      create = function() return client:create { video_url = t.video, audio_url = t.audio } end,
+      info = function() return client:info(job) end,
+    } do
+      t.events = {}
+      local value, err = call()
+      assert.is_nil(value, what)
+      assert.equal("network/connection_lost", err.kind .. "/" .. err.name, tostring(err))
+      assert.is_true(err.retryable)
+      assert.is_false(err.maybe_created)
+      assert.equal(1, #t.events_of "retry", what)
+    end
+    assert.same({}, t.service:requests())
+  end)
+end)
+
 describe("a server that cannot be trusted", function()
   local t = fixture.new()
 

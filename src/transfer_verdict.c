@@ -64,6 +64,28 @@ static bool cannot_follow(const struct akl_transfer *t) {
   return unwilling && t->status >= 300 && t->status < 400;
 }
 
+/* libcurl has one code for a handshake that the server refused and for one whose connection broke.
+** These words tell the second: the socket's, those where OpenSSL had nothing to complain about, and
+** OpenSSL's own (from version 3 on) about an end between two messages. */
+static bool broke_during_handshake(const struct akl_transfer *t) {
+  static const char *const signs[] = {
+      "Recv failure:", "Send failure:", " SSL_connect: ", "unexpected eof"};
+  for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
+    if (strstr(t->words, signs[i]) != NULL)
+      return true;
+  return false;
+}
+
+/* The TLS handshake did not end well. */
+static void handshake_failed(const struct akl_transfer *t, const char *what, struct akl_error *e) {
+  if (broke_during_handshake(t))
+    akl_error_set(e, AKL_CAUSE_CONNECTION_LOST,
+                  "While %s, the connection broke during the TLS handshake (%s).", what, words(t));
+  else
+    akl_error_set(e, AKL_CAUSE_TLS_HANDSHAKE, "While %s, the TLS handshake failed (%s).", what,
+                  words(t));
+}
+
 /* The exchange ended with an error of libcurl's. */
 static void explain(const struct akl_transfer *t, const char *what, struct akl_error *e) {
   switch (t->result) {
@@ -90,8 +112,7 @@ static void explain(const struct akl_transfer *t, const char *what, struct akl_e
     akl_error_set(e, AKL_CAUSE_TLS_CA_FILE, "While %s, the CA file could not be read.", what);
     break;
   case CURLE_SSL_CONNECT_ERROR:
-    akl_error_set(e, AKL_CAUSE_TLS_HANDSHAKE, "While %s, the TLS handshake failed (%s).", what,
-                  words(t));
+    handshake_failed(t, what, e);
     break;
   case CURLE_PARTIAL_FILE:
   case CURLE_HTTP2_STREAM:

@@ -13,6 +13,7 @@ local ATTEMPTS = 5 -- at a port: another program may take it between our look an
 local PATIENCE = 10 -- seconds for nginx to start or to stop, and for a line to reach the log
 
 local MAIN = [[
+MODULES
 daemon off;
 master_process off;
 pid nginx.pid;
@@ -29,6 +30,7 @@ http {
   access_log off;
 HTTP
 }
+STREAM
 ]]
 
 local PROXY = [[
@@ -52,6 +54,24 @@ local PROXY = [[
     DIRECTIVES
     location / { proxy_pass http://127.0.0.1:UPSTREAM; }
   }
+]]
+
+-- Debian keeps this module apart; elsewhere it may be part of the program.
+local STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+-- TLS ends here and the bytes inside go on as they are, after a line that says whose they are.
+local FORWARD = [[
+stream {
+  server {
+    listen 127.0.0.1:PORT ssl;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate CERT;
+    ssl_certificate_key KEY;
+    proxy_pass 127.0.0.1:UPSTREAM;
+    proxy_protocol on;
+    proxy_timeout 600s;
+  }
+}
 ]]
 
 --- Puts values in the place of the words in capitals that have one.
@@ -175,9 +195,10 @@ local function run(self, command)
   return false
 end
 
---- Starts nginx with `http`, what stands in its http block; PORT in there becomes the port.
+--- Starts nginx with `http`, what stands in its http block, and perhaps with a `stream` block too;
+--- PORT in there becomes the port.
 ---@param http string
----@param options? { command?: string[], dir?: string }
+---@param options? { command?: string[], dir?: string, stream?: string }
 ---@return spec.nginx
 function nginx.launch(http, options)
   options = options or {}
@@ -185,7 +206,12 @@ function nginx.launch(http, options)
   local self = setmetatable({ dir = dir }, server)
   for _ = 1, ATTEMPTS do
     self.port = free_port()
-    write(dir .. "/nginx.conf", fill(MAIN, { HTTP = fill(http, { PORT = self.port }) }))
+    local loads = options.stream and uv.fs_stat(STREAM_MODULE)
+    write(dir .. "/nginx.conf", fill(MAIN, {
+      MODULES = loads and ("load_module %s;"):format(STREAM_MODULE) or "",
+      HTTP = fill(http, { PORT = self.port }),
+      STREAM = fill(options.stream or "", { PORT = self.port }),
+    }))
     if run(self, options.command or { nginx.program }) then
       self.url = "http://127.0.0.1:" .. self.port
       return self
@@ -218,6 +244,21 @@ function nginx.start(options)
     DIRECTIVES = options.directives or "",
     UPSTREAM = options.upstream,
   }), { dir = dir })
+  self.url = "https://127.0.0.1:" .. self.port
+  self.ca_file = made.ca_file
+  return self
+end
+
+--- Starts nginx as the TLS end of whatever listens at the port `upstream`. It passes on bytes, not
+--- requests: every connection begins with a line of the PROXY protocol, and ends as the other ends.
+---@param upstream integer
+---@return spec.nginx
+function nginx.forward(upstream)
+  local dir = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/nginx-XXXXXX"))
+  local made = certs.make(dir)
+  local self = nginx.launch("", { dir = dir, stream = fill(FORWARD, {
+    CERT = made.good.cert, KEY = made.good.key, UPSTREAM = upstream,
+  }) })
   self.url = "https://127.0.0.1:" .. self.port
   self.ca_file = made.ca_file
   return self
