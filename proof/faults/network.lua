@@ -1,0 +1,49 @@
+--- Breaks the network in every way we know and looks at what a program is told, what is on disk, and
+--- what the service has seen. `./dev faults network` runs it from the top of the tree.
+---
+---   lua5.4 proof/faults/network.lua [--full] [--only WORDS] [--index N]
+---
+--- `--only` picks the scenarios whose names begin with these words, `--index` one case of them.
+
+package.path = "proof/faults/?.lua;spec/?.lua;" .. package.path
+
+local report = require "network.report"
+local scene = require "network.scene"
+
+local GROUPS = { "cuts", "toxics" }
+
+local function read_arguments(given)
+  local options, i = {}, 1
+  while given[i] do
+    if given[i] == "--full" then
+      options.full = true
+    elseif (given[i] == "--only" or given[i] == "--index") and given[i + 1] then
+      options[given[i]:sub(3)], i = given[i + 1], i + 1
+    else
+      io.stderr:write("usage: network.lua [--full] [--only WORDS] [--index N]\n")
+      os.exit(2)
+    end
+    i = i + 1
+  end
+  return options
+end
+
+local options = read_arguments(arg)
+local result = report.new(options.full or false)
+local s = scene.new()
+local fine, why = pcall(s.run, s, function()
+  report.head()
+  for _, group in ipairs(GROUPS) do
+    for _, row in ipairs(require("network." .. group).rows()) do
+      if not options.only or row.name:sub(1, #options.only) == options.only then
+        row.run(s, result, options.index and math.tointeger(options.index))
+      end
+    end
+  end
+end)
+s:stop()
+if not fine then
+  io.write("\nThe proof itself failed: ", tostring(why), "\n")
+  os.exit(1)
+end
+os.exit(result:verdict())

@@ -1,0 +1,20 @@
+#!/bin/sh
+# faults.sh [network | system] [--full] [--only WORDS] [--index N]: breaks what the library stands on,
+# the network and the system's calls, and looks at what becomes of calls, jobs and files.
+set -eu
+
+case ${1-} in
+  network | system) parts=$1 && shift ;;
+  *) parts='network system' ;;
+esac
+
+scripts/setup.sh faults
+scripts/build.sh -DAKL_WERROR=ON
+. scripts/lua-paths.sh
+
+failed=0
+for part in $parts; do
+  printf '\n== faults: %s\n\n' "$part"
+  lua5.4 "proof/faults/$part.lua" "$@" || failed=1
+done
+exit "$failed"
