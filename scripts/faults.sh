@@ -10,6 +10,10 @@ esac
 
 scripts/setup.sh faults
 scripts/build.sh -DAKL_WERROR=ON
+cmake --build build --target wall_clock >build/build.log 2>&1 || {
+  cat build/build.log >&2
+  exit 1
+}
 . scripts/lua-paths.sh
 
 failed=0

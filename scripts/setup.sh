@@ -15,7 +15,7 @@ packages() {
       ;;
     lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
-    faults) packages test && echo strace faketime iproute2 util-linux ;;
+    faults) packages test && echo strace iproute2 util-linux ;;
     fuzz) packages demo && echo clang libclang-rt-dev ;;
     sanitize) packages test && echo clang libclang-rt-dev valgrind ;;
     coverage | mutants) packages test && echo gcovr ;;

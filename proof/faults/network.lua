@@ -10,7 +10,7 @@ package.path = "proof/faults/?.lua;spec/?.lua;" .. package.path
 local report = require "network.report"
 local scene = require "network.scene"
 
-local GROUPS = { "cuts", "toxics" }
+local GROUPS = { "cuts", "toxics", "outages", "worlds" }
 
 local function read_arguments(given)
   local options, i = {}, 1

@@ -27,24 +27,26 @@ local QUICK = { connect_timeout = 10, timeout = 10, create_timeout = 10, stall_t
 ---@class proof.scene
 ---@field service akool.lipsync.mock.handle
 ---@field job akool.lipsync.Job completed, with a result of `bytes` bytes
+---@field secure proof.route a good one, over TLS
 ---@field verdicts table<string, table> by the name of a create, what its client was told
 ---@return proof.scene
 function scene.new()
   local self = setmetatable({ verdicts = {}, named = 0, ended = 0 }, scene)
   self.service = assert(mock.start { manual_clock = true, queue = 5, process = 10, credits = 1e12,
-    files = "examples/media", api_key = SECRETS.api_key, client_id = SECRETS.client_id,
+    api_key = SECRETS.api_key, client_id = SECRETS.client_id,
     client_secret = SECRETS.client_secret })
   self.network = proxy.network(self.service.port)
   self.tls = nginx.forward(self.network.inner)
   self.network.tls = self.tls.port
+  self.secure = self.network:route { https = true }
   self.folder = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/network-XXXXXX"))
-  self.video = self.service.url .. "/files/clip.mp4"
-  self.audio = self.service.url .. "/files/voice.wav"
+  self.video, self.audio = "https://example.com/clip.mp4", "https://example.com/voice.wav"
   return self
 end
 
 function scene:stop()
   core.engine():close()
+  self.secure:close()
   self.network:close()
   self.service:stop()
   self.tls:stop()
