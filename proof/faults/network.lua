@@ -29,13 +29,14 @@ local function read_arguments(given)
 end
 
 local options = read_arguments(arg)
-local result = report.new(options.full or false)
+local result, current = report.new(options.full or false), nil
 local s = scene.new()
 local fine, why = pcall(s.run, s, function()
   report.head()
   for _, group in ipairs(GROUPS) do
     for _, row in ipairs(require("network." .. group).rows()) do
       if not options.only or row.name:sub(1, #options.only) == options.only then
+        current = row.name
         row.run(s, result, options.index and math.tointeger(options.index))
       end
     end
@@ -43,7 +44,7 @@ local fine, why = pcall(s.run, s, function()
 end)
 s:stop()
 if not fine then
-  io.write("\nThe proof itself failed: ", tostring(why), "\n")
+  io.write(("\nNetwork faults: it ended early, in '%s': %s.\n"):format(current, tostring(why)))
   os.exit(1)
 end
 os.exit(result:verdict())

@@ -61,7 +61,7 @@ SCENARIOS["restarted between requests"] = function(s, base)
   assert(create(s, client))
 end
 
-SCENARIOS["restarted between requests, then a create"] = function(s, base)
+SCENARIOS["restarted, then a create"] = function(s, base)
   local client = s:client(nil, base)
   warm_up(s, client)
   restart(s)
@@ -76,6 +76,18 @@ SCENARIOS["restarted during a create"] = function(s, base)
   arrived(s, "create", before + 1)
   restart(s)
   local job, err = task:join()
+  expect(job, err, "network", "the create")
+  assert(err.maybe_created, "maybe_created is false, and there is a job")
+end
+
+-- libcurl repeats what it sent over a kept connection when no answer comes.
+SCENARIOS["silent after a create, connections kept"] = function(s, base)
+  local route = s.network:route { https = base.base_url ~= nil }
+  local client = s:client(route, { max_retries = 3 })
+  assert(client:info(s.job.id))
+  route:turn { down = { limit = 0, ends = "fin" } }
+  local job, err = create(s, client)
+  s:settle(route)
   expect(job, err, "network", "the create")
   assert(err.maybe_created, "maybe_created is false, and there is a job")
 end
@@ -128,7 +140,7 @@ SCENARIOS["away for good"] = function(s, base)
   assert(s.service:up())
 end
 
-SCENARIOS["stopped for longer than a create may take"] = function(s, base)
+SCENARIOS["stopped past create_timeout"] = function(s, base)
   local client = s:client(nil, base)
   warm_up(s, client)
   uv.kill(s.service.pid, "sigstop")

@@ -10,7 +10,7 @@
 ---   drop              nothing passes
 ---   slow_close        seconds by which the end of the connection is delayed
 ---   length, flood     the answer announces so many bytes more; it has so many bytes more of headers
---- and of a connection as a whole:
+--- And of a connection as a whole:
 ---   timeout, reset    after so many seconds it ends, by FIN or by RST
 ---
 --- `refuse` takes a route's listener away; `first` leaves all but the first connection in peace.
@@ -29,7 +29,7 @@ link.__index = link
 local function new_link(pair, from, to, toxics)
   return setmetatable({
     pair = pair, from = from, to = to, toxics = toxics, queue = {}, first = 1, last = 0,
-    offered = 0, passed = 0, timer = uv.new_timer(),
+    offered = 0, passed = 0, pieces = 0, timer = uv.new_timer(),
   }, link)
 end
 
@@ -109,7 +109,7 @@ function link:send(piece)
   if limit and self.passed + #piece >= limit then
     piece, self.cut = piece:sub(1, limit - self.passed), true
   end
-  self.passed = self.passed + #piece
+  self.passed, self.pieces = self.passed + #piece, self.pieces + 1
   local function sent()
     self.busy = false
     if self.cut then
@@ -282,6 +282,17 @@ function route:release()
   for _, each in ipairs(self.pairs) do
     each.up:pump()
     each.down:pump()
+  end
+end
+
+--- From now on these are the toxics inside, for connections that are there too.
+function route:turn(toxics)
+  self.plain = toxics
+  for _, each in ipairs(self.pairs) do
+    local down = {}
+    for name, value in pairs(toxics.down) do down[name] = value end
+    if down.limit then down.limit = down.limit + each.down.passed end
+    if not (self.https and each.outermost) then each.down.toxics = down end
   end
 end
 

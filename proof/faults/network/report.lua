@@ -31,7 +31,7 @@ function report:count(name, index, word, wrong)
 end
 
 local function line(name, indexes, result)
-  io.write(("%-34s %-16s %s\n"):format(name, indexes, result))
+  io.write(("%-46s %-15s %s\n"):format(name, indexes, result))
   io.flush()
 end
 

@@ -104,7 +104,7 @@ function scene:run(f, ...)
     uv.run("once")
     lipsync.step(0)
     if self.ended ~= seen then seen, since = self.ended, uv.hrtime() end
-    if uv.hrtime() - since > HANGS * 1e9 then failure = "nothing ended for a minute: it hangs" end
+    if uv.hrtime() - since > HANGS * 1e9 then failure = "nothing ended for a minute" end
   end
   poll:close()
   tick:close()

@@ -35,16 +35,17 @@ local UNENDING = { timeout = 2 * SHORT, create_timeout = 2 * SHORT, stall_timeou
   max_retries = 0 }
 
 -- What each kind does, and how a call may end: `any` call, unless it has a word of its own; `https`
--- where that differs. `fault` is for the service. All calls have one try, but a create has two.
+-- where that differs. `fault` is for the service. All calls have one try, but a create has two. `least` and `bytewise` show
+-- that there was a toxic at all, where a call goes well.
 local KINDS = {
-  { name = "latency", expect = { any = RIGHT },
+  { name = "latency", expect = { any = RIGHT }, least = 0.02,
     wire = { up = { latency = 0.03, jitter = 0.02 }, down = { latency = 0.03, jitter = 0.02 } } },
   { name = "latency beyond the deadline", wire = { down = { latency = 5 } }, options = HURRY,
     expect = SILENT, https = SILENT_TLS },
   { name = "down", refuse = true, options = ONCE,
     expect = { any = words "connection_refused" } },
   { name = "bandwidth", wire = { up = { rate = 20000 }, down = { rate = 20000 } },
-    expect = { any = RIGHT } },
+    expect = { any = RIGHT }, least = 0.005 },
   { name = "bandwidth of next to nothing", wire = { down = { slice = 1, rate = 5 } },
     options = HURRY, expect = SILENT, https = SILENT_TLS },
   { name = "slow close", wire = { down = { slow_close = 0.3 } }, expect = { any = RIGHT },
@@ -61,10 +62,10 @@ local KINDS = {
     expect = { any = words("connection_lost", "connection_refused") } },
   { name = "reset peer later", wire = { down = { drop = true }, reset = 0.1 }, options = ONCE,
     expect = { any = LOST } },
-  { name = "slicer", expect = { any = RIGHT },
+  { name = "slicer", expect = { any = RIGHT }, least = 0.005,
     wire = { up = { slice = 40, every = 0.001 }, down = { slice = 40, every = 0.001 } } },
   { name = "slices of one byte", wire = { up = { slice = 1 }, down = { slice = 1 } },
-    expect = { any = RIGHT } },
+    expect = { any = RIGHT }, bytewise = true },
   { name = "limit data", wire = { down = { limit = 400, ends = "fin" } }, options = ONCE,
     expect = { any = LOST } },
   { name = "limit data, peer gone", wire = { down = { limit = 400, ends = "gone" } },
@@ -95,6 +96,12 @@ local function try(s, kind, call, https)
     afterwards = not kind.refuse and not kind.fault })
 end
 
+--- Was the toxic there?
+local function did_nothing(kind, outcome)
+  local down = kind.bytewise and outcome.route.log[1].wire.down
+  return kind.least and outcome.took < kind.least or down and down.pieces ~= down.passed
+end
+
 local function run(s, kind, report, index)
   s:reset(calls.RESULT_BYTES)
   if kind.fault then
@@ -123,6 +130,7 @@ local function run(s, kind, report, index)
     local outcome = outcomes[i]
     if not outcome then error(errors[i], 0) end
     local wrong = outcome.complaint or unjust[outcome.name]
+      or did_nothing(kind, outcome) and "the proof is broken: the toxic did nothing"
     report:count(kind.title, each.number, outcome.word, wrong
       and ("%s over %s: %s"):format(each.call.name, each.https and "https" or "http", wrong))
   end

@@ -7,7 +7,7 @@ local uv = require "luv"
 
 local worlds = {}
 
-local LONGEST = 120 -- s, for a world in which something hangs
+local LONGEST = 90 -- s, for a world in which something hangs
 local AT_ONCE = 10  -- s, for the end of a program
 
 local function write(path, text)
@@ -17,7 +17,7 @@ local function write(path, text)
 end
 
 --- Runs a command; returns what it printed, line by line with the time of each, and its exit code.
-local function run_command(program, args, environment)
+local function run_command(s, program, args, environment)
   local output, lines, rest, code = uv.new_pipe(), {}, "", nil
   local process, why = uv.spawn(program, { args = args, env = environment,
     stdio = { nil, output, 2 } }, function(status, signal)
@@ -32,7 +32,10 @@ local function run_command(program, args, environment)
     end)
   end)
   local began = core.now()
-  while not code and core.now() - began < LONGEST do lipsync.sleep(0.01) end
+  while not code and core.now() - began < LONGEST do
+    lipsync.sleep(0.01)
+    s:progress() -- we look after its end ourselves
+  end
   if not code then process:kill("sigkill") end
   output:close()
   process:close()
@@ -56,7 +59,7 @@ function MAKERS.dns(s)
   local resolv = s.folder .. "/resolv.conf"
   write(resolv, "nameserver 127.0.0.1\noptions timeout:10 attempts:2\n")
   local setup = ("ip link set lo up && mount --bind '%s' /etc/resolv.conf"):format(resolv)
-  local _, code = run_command("unshare", { flags, "sh", "-c", setup })
+  local _, code = run_command(s, "unshare", { flags, "sh", "-c", setup })
   if code ~= 0 then return nil, "no namespaces of our own here (unshare " .. flags .. ")" end
   return { program = "unshare", environment = {}, args = { flags, "sh", "-c",
     setup .. ' && exec "$@"', "sh", uv.exepath(), "proof/faults/network/inside.lua", "dns" } }
@@ -76,7 +79,7 @@ function MAKERS.back(s) return clock(s, "-3600") end
 local function run(s, world, title, report)
   local made, why = MAKERS[world](s)
   if not made then return report:not_run(title, why) end
-  local lines, code = run_command(made.program, made.args, environment_with(made.environment))
+  local lines, code = run_command(s, made.program, made.args, environment_with(made.environment))
   local number, ended = 0, nil
   for i, line in ipairs(lines) do
     local name, verdict = line.text:match("^(.-)\t(.*)$")
