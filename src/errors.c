@@ -80,6 +80,13 @@ static void take_entry(struct akl_error *e, const struct akl_entry *entry) {
   e->advice = entry->advice;
 }
 
+/* Messages are printed, and some quote what a server said: that must not work a terminal. */
+static void make_printable(char *text) {
+  for (; *text != '\0'; text++)
+    if ((unsigned char)*text < 0x20 || *text == 0x7f)
+      *text = '?';
+}
+
 void akl_error_set(struct akl_error *e, enum akl_cause cause, const char *format, ...) {
   const char *advice = causes[cause].advice;
   take_entry(e, &causes[cause]);
@@ -98,6 +105,7 @@ void akl_error_set(struct akl_error *e, enum akl_cause cause, const char *format
   va_start(args, format);
   (void)vsnprintf(e->message, size, format, args);
   va_end(args);
+  make_printable(e->message);
   (void)snprintf(e->message + said, size - (size_t)said, " %s", advice);
 }
 
