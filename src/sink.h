@@ -51,6 +51,7 @@ struct akl_announcement {
   int status;           /* 200 or 206 */
   int64_t length;       /* Content-Length, -1 if not given */
   int64_t first, total; /* of Content-Range, -1 if not given or not understood */
+  bool encoded;         /* it is compressed, which nobody asked for */
   const char *etag;     /* "" if none */
   const char *type;     /* Content-Type, "" if none */
 };

@@ -218,6 +218,12 @@ bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a) {
                   a->type);
     return false;
   }
+  if (a->encoded) {
+    akl_error_set(&f->error, AKL_CAUSE_NOT_A_VIDEO,
+                  "The result's address answered with something "
+                  "compressed, which was not asked for.");
+    return false;
+  }
   if (a->status == 206 && f->size > 0 && strcmp(a->etag, f->etag) != 0) {
     /* Not every server honours If-Range: this is the rest of another file. */
     if (akl_file_restart(f))

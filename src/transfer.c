@@ -153,11 +153,13 @@ static void note_header(struct akl_transfer *t, const char *line, size_t size) {
   } else if ((value = value_of(line, size, "content-range:", &length)) != NULL) {
     if (copy_value(text, sizeof text, value, length))
       parse_content_range(t, text);
+  } else if ((value = value_of(line, size, "content-encoding:", &length)) != NULL) {
+    t->encoded = length != 8 || strncasecmp(value, "identity", 8) != 0;
   }
 }
 
 static void start_of_answer(struct akl_transfer *t) {
-  t->headers_ended = t->framed = false;
+  t->headers_ended = t->framed = t->encoded = false;
   t->retry_after = -1;
   t->etag[0] = '\0';
   t->range_first = t->range_total = -1;
@@ -173,6 +175,7 @@ static bool begin_file(struct akl_transfer *t, long status) {
                                .length = length,
                                .first = t->range_first,
                                .total = t->range_total,
+                               .encoded = t->encoded,
                                .etag = t->etag,
                                .type = type == NULL ? "" : type};
   return akl_file_begin(t->file, &a);

@@ -66,7 +66,7 @@ struct akl_transfer {
 
   struct akl_memory answer;
   size_t header_bytes;
-  bool headers_ended, framed, refused_address, timed_out, stalled, flooded, starved;
+  bool headers_ended, framed, encoded, refused_address, timed_out, stalled, flooded, starved;
   int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */
   char etag[AKL_ETAG_MAX];
