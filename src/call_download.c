@@ -93,6 +93,7 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
                                 .loopback = url.reach == AKL_LOOPBACK,
                                 .plain = !url.https,
                                 .proxy = proxy,
+                                .checked = checked,
                                 .guard = checked && proxy[0] == '\0',
                                 .file = f,
                                 .limit = AKL_NEVER};

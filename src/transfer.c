@@ -134,6 +134,25 @@ static void parse_content_range(struct akl_transfer *t, const char *text) {
   }
 }
 
+/* Does this header redirect to a private host? Behind a proxy nobody but us would notice: the
+** addresses that we connect to are the proxy's. */
+static bool leads_inside(const struct akl_transfer *t, const char *line, size_t size) {
+  size_t length;
+  long status = 0;
+  const char *value = t->checked ? value_of(line, size, "location:", &length) : NULL;
+  if (value == NULL)
+    return false;
+  (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+  if (status < 300 || status > 399)
+    return false;
+  char *url = NULL, *location = strndup(value, length);
+  (void)curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+  bool inside =
+      location == NULL || url == NULL || akl_url_redirect_reach(url, location) != AKL_PUBLIC;
+  free(location);
+  return inside;
+}
+
 static void note_header(struct akl_transfer *t, const char *line, size_t size) {
   char text[AKL_ETAG_MAX] = "";
   size_t length;
@@ -202,6 +221,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (t->file != NULL && (status == 200 || status == 206) && !begin_file(t, status))
       return 0;
+  } else if (leads_inside(t, line, size)) {
+    t->refused_address = true;
+    return 0;
   } else {
     note_header(t, line, size);
   }
@@ -435,6 +457,7 @@ bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   bool same = plain_get && t->plain_get && t->queried == queried && t->settings == r->settings &&
               t->headers == r->headers;
   t->once = r->once;
+  t->checked = r->checked;
   t->guard = r->guard;
   t->body = r->body;
   t->body_size = r->body_size;

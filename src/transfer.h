@@ -34,6 +34,7 @@ struct akl_request {
   bool loopback;         /* the host is this machine: never through a proxy */
   const char *proxy;     /* "": none; NULL: as the settings and the environment say */
   bool plain;            /* plain http is allowed */
+  bool checked;          /* refuse redirects to hosts that are private by what is written */
   bool guard;            /* refuse addresses of this machine and of private networks */
   struct akl_file *file; /* a download into this file; NULL: an answer into memory */
   akl_usec limit;        /* for the whole exchange; AKL_NEVER for none */
@@ -58,7 +59,7 @@ struct akl_transfer {
   bool queried;                  /* or only its query */
   const char *body;
   size_t body_size, body_taken; /* taken: handed to libcurl, so it may have left */
-  bool once, guard;
+  bool once, checked, guard;
   struct akl_file *file;
   akl_usec limit, started;
   int64_t received; /* bytes, headers included */

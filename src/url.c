@@ -151,6 +151,24 @@ const char *akl_url_check(const char *url, size_t size, struct akl_url *out) {
   return wrong;
 }
 
+enum akl_reach akl_url_redirect_reach(const char *url, const char *location) {
+  struct akl_url to = {.reach = AKL_PUBLIC};
+  CURLU *parsed = curl_url();
+  if (parsed == NULL)
+    return AKL_PRIVATE;
+  CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
+  if (code == CURLUE_OK) /* as libcurl does it itself */
+    code = curl_url_set(parsed, CURLUPART_URL, location, CURLU_URLENCODE | CURLU_ALLOW_SPACE);
+  char *host = code == CURLUE_OK ? part(parsed, CURLUPART_HOST) : NULL;
+  if (host != NULL && copy_host(&to, host))
+    to.reach = reach_of_host(to.host);
+  else if (code == CURLUE_OK || code == CURLUE_OUT_OF_MEMORY)
+    to.reach = AKL_PRIVATE;
+  curl_free(host);
+  curl_url_cleanup(parsed);
+  return to.reach;
+}
+
 void akl_url_display(const char *url, char *out, size_t size) {
   size_t n = 0;
   for (; n + 1 < size && url[n] != '\0' && url[n] != '?' && url[n] != '#'; n++)

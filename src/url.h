@@ -27,6 +27,10 @@ struct akl_url {
 ** the name of the URL ("is not an absolute URL"). The text is static. */
 const char *akl_url_check(const char *url, size_t size, struct akl_url *out);
 
+/* Where does a redirect of 'url' lead, by what is written in it? AKL_PUBLIC when libcurl could not
+** follow it, AKL_PRIVATE when memory ran out. */
+enum akl_reach akl_url_redirect_reach(const char *url, const char *location);
+
 /* How far an address reaches. Addresses of unknown families count as private. */
 enum akl_reach akl_address_reach(const struct sockaddr *address);
 
