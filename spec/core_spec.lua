@@ -1,10 +1,10 @@
 -- The core holds when a host calls back from finalizers, comes late, or closes things in any order.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
-local uv = require "luv"
 
 local secrets = fixture.secrets
 local MEDIA = "http://127.0.0.1:1/medium"
@@ -100,21 +100,13 @@ local PRELUDE = [[
 describe("the core", function()
   local t = fixture.new { credits = 1e9 }
 
-  -- Run a program after the prelude in another process, `before` it a shell's commands; what it
-  -- said, and how it ended.
-  local function child(code, before)
-    local path = os.tmpname()
-    local file = assert(io.open(path, "wb"))
-    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath),
-      PRELUDE:format(t.service.url, secrets.api_key, t.completed().id, MEDIA), code,
-      "\nover = true\nprint 'fine'\n")
-    assert(file:close())
-    local pipe = assert(io.popen(("%s'%s' '%s' 2>&1; echo \"status $?\""):format(before or "",
-      uv.exepath(), path)))
-    local said = pipe:read("*a")
-    pipe:close()
-    os.remove(path)
-    return said
+  -- Run a program after the prelude in another process, to its good end; `prefix` are words of a
+  -- shell before it.
+  local function is_fine(code, prefix)
+    local said, status = child.run(PRELUDE:format(t.service.url, secrets.api_key, t.completed().id,
+      MEDIA) .. code .. "\nover = true\nprint 'fine'\n", { prefix = prefix })
+    assert.equal("fine\n", said)
+    assert.equal(0, status)
   end
 
   describe("while a finalizer calls back in the middle of a step", function()
@@ -176,12 +168,12 @@ describe("the core", function()
     ]]
     for what, action in pairs(ACTIONS) do
       it(("stands it that it %s"):format(what), function()
-        assert.equal("fine\nstatus 0\n", child(PROGRAM:format(action)))
+        is_fine(PROGRAM:format(action))
       end)
     end
 
     it("does not wait in a step inside a step", function()
-      assert.equal("fine\nstatus 0\n", child [[
+      is_fine [[
         local longest, count = 0, 0
         local function f()
           local before = core.now()
@@ -194,11 +186,11 @@ describe("the core", function()
           assert(longest < 2, "a step inside a step waited")
         end
         assert(count > 0, "no finalizer ran")
-      ]])
+      ]]
     end)
 
     it("reads no answer in a step inside a step, while it reads another", function()
-      assert.equal("fine\nstatus 0\n", child(([[
+      is_fine(([[
         local ids, count = { ID, %q }, 0
         for _ = 1, 20 do
           local ops = {}
@@ -214,11 +206,11 @@ describe("the core", function()
           count = count + off()
         end
         assert(count > 0, "no finalizer ran")
-      ]]):format(t.job().id)))
+      ]]):format(t.job().id))
     end)
 
     it("tells every event once, whoever asks for it", function()
-      assert.equal("fine\nstatus 0\n", child [[
+      is_fine [[
         local seen, count = {}, 0
         local op
         local function take()
@@ -236,11 +228,11 @@ describe("the core", function()
           assert(table.concat(seen, " ") == "answer request", table.concat(seen, " "))
         end
         assert(count > 0, "no finalizer ran")
-      ]])
+      ]]
     end)
 
     it("leaves a create in doubt that was cancelled while its answer was read", function()
-      local said = child [[
+      is_fine [[
         local given, seen = settings(), 0
         for _ = 1, 200 do
           local op = assert(client:create(given, MEDIA, MEDIA))
@@ -256,7 +248,6 @@ describe("the core", function()
         end
         assert(seen > 0, "no finalizer ran")
       ]]
-      assert.equal("fine\nstatus 0\n", said)
       assert.is_true(#t.service:jobs() >= 5)
     end)
   end)
@@ -400,7 +391,7 @@ describe("the core", function()
   end)
 
   it("says of every start that there is no engine while no descriptor is left for one", function()
-    local said = child([[
+    is_fine([[
       local lipsync = require "akool.lipsync"
       local service = assert(lipsync.new { api_key = "key", base_url = "http://127.0.0.1:1" })
       local urls = { video_url = MEDIA, audio_url = MEDIA }
@@ -427,8 +418,7 @@ describe("the core", function()
       assert(lipsync.step(0) == 0)
       for _, file in ipairs(held) do file:close() end
       assert(lipsync.sleep(0))
-    ]], "ulimit -n 48; ")
-    assert.equal("fine\nstatus 0\n", said)
+    ]], [[sh -c 'ulimit -n 48; exec "$@"' sh]])
   end)
 
   it("raises when it is given something else than it takes", function()

@@ -1,13 +1,13 @@
 -- docs: what is written about the library is true. Every public name is documented and every
 -- documented name exists, the tables are those of the code, and every example runs.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local faults = require "akool.lipsync.mock.faults"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local options = require "akool.lipsync.options"
-local uv = require "luv"
 
 local TREE = lfs.currentdir()
 
@@ -122,10 +122,6 @@ local CLEARED = { "LUA_PATH_5_2", "LUA_CPATH_5_2", "LUA_PATH_5_3", "LUA_CPATH_5_
   "LUA_CPATH_5_4", "LUA_INIT", "AKOOL_TOKEN", "AKOOL_CLIENT_ID", "AKOOL_CLIENT_SECRET",
   "AKOOL_LOG" }
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
 --- A search path in which every template begins at the root.
 local function absolute(path)
   return (path:gsub("[^;]+", function(template)
@@ -133,23 +129,14 @@ local function absolute(path)
   end))
 end
 
---- Start a Lua program in a folder; returns the pipe from which what it says can be read.
+--- Start a Lua program in a folder; returns what waits for its end.
 local function start(folder, words, environment)
-  local parts = { "cd", quote(folder), "&& env" }
-  for _, name in ipairs(CLEARED) do parts[#parts + 1] = "-u " .. name end
-  for name, value in pairs(environment) do parts[#parts + 1] = name .. "=" .. quote(value) end
-  parts[#parts + 1] = "LUA_PATH=" .. quote(absolute(package.path))
-  parts[#parts + 1] = "LUA_CPATH=" .. quote(absolute(package.cpath))
-  parts[#parts + 1] = "timeout 60 " .. quote(uv.exepath())
-  for _, word in ipairs(words) do parts[#parts + 1] = quote(word) end
-  return assert(io.popen(table.concat(parts, " ") .. " 2>&1; echo exit $?"))
-end
-
---- Read what a program said to its end: the text, and its exit status.
-local function finish(pipe)
-  local said, status = pipe:read("*a"):match "^(.*)exit (%d+)\n$"
-  pipe:close()
-  return said, tonumber(status)
+  local all = { LUA_PATH = absolute(package.path), LUA_CPATH = absolute(package.cpath) }
+  for _, name in ipairs(CLEARED) do all[name] = false end
+  for name, value in pairs(environment) do all[name] = value end
+  local script, arguments = words[1], {}
+  for i = 2, #words do arguments[i - 1] = words[i] end
+  return child.start(script, { folder = folder, environment = all, arguments = arguments })
 end
 
 --- Raise when a program has printed one of our errors.
@@ -372,7 +359,7 @@ describe("the table of errors", function()
   end)
 
   it("is what docs/errors.md shows", function()
-    local said, status = finish(start(TREE, { "scripts/errors-doc.lua" }, {}))
+    local said, status = start(TREE, { "scripts/errors-doc.lua" }, {})()
     assert.equal(0, status, said)
     if said ~= read "docs/errors.md" then
       error "docs/errors.md is out of date: lua5.4 scripts/errors-doc.lua > docs/errors.md"
@@ -398,7 +385,7 @@ describe("the examples", function()
         assert(file:write(program.text))
         file:close()
       end
-      program.pipe = start(program.folder, program.words,
+      program.finish = start(program.folder, program.words,
         { AKOOL_BASE_URL = service.url, AKOOL_API_KEY = service.api_key })
     end
   end)
@@ -414,7 +401,7 @@ describe("the examples", function()
 
   for _, program in ipairs(list) do
     it(("run: %s"):format(program.name), function()
-      local said, status = finish(program.pipe)
+      local said, status = program.finish()
       assert(status == 0, said)
       assert_no_error(said)
     end)

@@ -1,5 +1,6 @@
 -- Downloads: a file is whole and right under its final name, or there is no file of that name.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local http = require "akool.lipsync.mock.http"
@@ -62,21 +63,17 @@ local function answer_to(port, target, ended)
   return got
 end
 
--- A program for another process, which begins with the modules and a client like ours.
+-- A program for another process, with a client like ours.
 local function program(t, code, ...)
-  local path = os.tmpname()
-  write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath)
-    .. ('local lipsync = require "akool.lipsync"\nlocal client = assert(lipsync.new { '
-      .. "api_key = %q, base_url = %q })\n"):format(fixture.secrets.api_key, t.service.url)
+  local client = ("assert(lipsync.new { api_key = %q, base_url = %q })\n"):format(
+    fixture.secrets.api_key, t.service.url)
+  return child.script('local lipsync = require "akool.lipsync"\nlocal client = ' .. client
     .. code:format(...))
-  return path
 end
 
 -- Run it, under `prefix` if given, and return what it says.
 local function run(path, prefix)
-  local pipe = assert(io.popen(("%s '%s' '%s' 2>&1"):format(prefix or "", uv.exepath(), path)))
-  local said = pipe:read("*a")
-  pipe:close()
+  local said = child.start(path, { prefix = prefix })()
   os.remove(path)
   return said
 end
@@ -619,6 +616,45 @@ describe("client:download", function()
         end)
       end
     end
+
+    it("goes where the caller says, upwards too", function()
+      assert(lfs.mkdir(t.path("folder")))
+      local job, bytes = result_of(t, 1000)
+      assert(t.client():download(job, t.path("folder/../up.mp4")))
+      assert.equal(bytes, fixture.read(t.path("up.mp4")))
+      assert.same({ "folder", "up.mp4" }, fixture.files(t.folder))
+    end)
+
+    it("replaces a link that has the final name, and not what it leads to", function()
+      local job, bytes = result_of(t, 1000)
+      write(t.path("target"), "precious")
+      assert(lfs.link(t.path("target"), out, true))
+      local file, err = t.client():download(job, out)
+      assert.is_nil(file)
+      assert.equal("file_exists", err.name)
+      assert(t.client():download(job, out, { overwrite = true }))
+      assert.equal("precious", fixture.read(t.path("target")))
+      assert.equal("file", lfs.symlinkattributes(out, "mode"))
+      assert.equal(bytes, fixture.read(out))
+    end)
+
+    it("makes files that are no more open than the program's umask lets them be", function()
+      local job = result_of(t, 100000)
+      for umask, wanted in pairs { ["077"] = "rw-------", ["022"] = "rw-r--r--" } do
+        t.service:fail { at = "file", cut = 40000 }
+        local said = run(program(t, "print(client:download(%q, %q, { max_retries = 0 }))", job.id,
+          out), ([[sh -c 'umask %s; exec "$@"' sh]]):format(umask))
+        assert.is_truthy(said:find("answer_cut_short", 1, true), said)
+        for _, name in ipairs { "out.mp4.part", "out.mp4.part.etag" } do
+          assert.equal(wanted, lfs.attributes(t.path(name), "permissions"))
+          os.remove(t.path(name))
+        end
+        run(program(t, "assert(client:download(%q, %q))", job.id, out),
+          ([[sh -c 'umask %s; exec "$@"' sh]]):format(umask))
+        assert.equal(wanted, lfs.attributes(out, "permissions"))
+        os.remove(out)
+      end
+    end)
 
     it("does not write through a link that stands in the way of the part", function()
       local job = result_of(t, 1000)

@@ -2,6 +2,7 @@
 -- program's own, under a host's loop. What is started ends, cancelling works in every state, and
 -- nothing is left behind.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
@@ -33,21 +34,10 @@ end
 
 --- Run a program in an interpreter of its own, for what might never end. Returns what it printed.
 local function in_other_process(program)
-  local setup = ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath)
-    .. "local core, lipsync = require 'akool.lipsync.core', require 'akool.lipsync'\n"
-  local pipe, output, status = uv.new_pipe(false), "", nil
-  local process = assert(uv.spawn(uv.exepath(), { args = { "-e", setup .. program },
-    stdio = { nil, pipe, 2 } }, function(code, signal) status = signal ~= 0 and "hung" or code end))
-  local watchdog, ended = uv.new_timer(), false
-  watchdog:start(10000, 0, function() process:kill "sigkill" end)
-  pipe:read_start(function(_, bytes)
-    output, ended = output .. (bytes or ""), not bytes
-  end)
-  while not (status and ended) do uv.run "once" end
-  for _, handle in ipairs { process, pipe, watchdog } do handle:close() end
-  uv.run "nowait"
-  assert.equal(0, status, output)
-  return output
+  local said, status = child.run(
+    "local core, lipsync = require 'akool.lipsync.core', require 'akool.lipsync'\n" .. program)
+  assert.equal(0, status, said)
+  return said
 end
 
 describe("a call", function()

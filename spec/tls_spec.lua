@@ -1,12 +1,14 @@
 -- TLS: everything works behind it, over HTTP/1.1 and HTTP/2, and nothing is sent to a server that
 -- cannot prove who it is.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local http = require "akool.lipsync.mock.http"
 local lipsync = require "akool.lipsync"
 local nginx = require "support.nginx"
 local uv = require "luv"
+local wire = require "support.wire"
 
 local function write(path, text)
   local file = assert(io.open(path, "wb"))
@@ -282,10 +284,12 @@ describe("a server that cannot be trusted", function()
 
   for cert, name in pairs {
     expired = "certificate_expired",
+    not_yet = "certificate_expired",
     wrong_host = "certificate_wrong_host",
     unknown = "certificate_unknown_issuer",
+    self_signed = "certificate_unknown_issuer",
   } do
-    it("gets nothing when its certificate is refused: " .. name, function()
+    it(("gets nothing when its certificate is refused: %s, %s"):format(cert, name), function()
       in_front({ cert = cert }, function(server)
         nothing_is_sent(t.client { base_url = server.url, ca_file = server.ca_file }, name)
       end)
@@ -342,29 +346,26 @@ describe("a server that cannot be trusted", function()
   local function careless(server)
     write(t.path("openssl.cnf"), "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n"
       .. "[c]\nMinProtocol = None\nCipherString = DEFAULT:@SECLEVEL=0\n")
-    write(t.path("ask.lua"), ("package.path, package.cpath = %q, %q\n"):format(package.path,
-      package.cpath) .. ([[
-        local lipsync = require "akool.lipsync"
-        local client = lipsync.new { api_key = "a-key", base_url = %q, ca_file = %q }
-        print(select(2, client:credits()).name)
-      ]]):format(server.url, server.ca_file))
-    local pipe = io.popen(("OPENSSL_CONF='%s' '%s' '%s' 2>&1"):format(t.path("openssl.cnf"),
-      uv.exepath(), t.path("ask.lua")))
-    local said = pipe:read("*a")
-    pipe:close()
-    return said
+    return (child.run(([[
+      local lipsync = require "akool.lipsync"
+      local client = lipsync.new { api_key = "a-key", base_url = %q, ca_file = %q }
+      print(select(2, client:credits()).name)
+    ]]):format(server.url, server.ca_file),
+      { environment = { OPENSSL_CONF = t.path("openssl.cnf") } }))
   end
 
-  it("gets nothing when it speaks nothing newer than TLS 1.1", function()
-    in_front({ directives = "ssl_protocols TLSv1.1; ssl_ciphers DEFAULT:@SECLEVEL=0;" },
-      function(server)
+  for _, version in ipairs { "1.1", "1" } do
+    it("gets nothing when it speaks nothing newer than TLS " .. version, function()
+      in_front({ directives = ("ssl_protocols TLSv%s; ssl_ciphers DEFAULT:@SECLEVEL=0;")
+        :format(version) }, function(server)
         -- it does speak, to those who are less careful
-        local pipe = io.popen(("openssl s_client -connect 127.0.0.1:%d -tls1_1 "
-          .. "-cipher DEFAULT:@SECLEVEL=0 </dev/null 2>&1"):format(server.port))
+        local pipe = io.popen(("openssl s_client -connect 127.0.0.1:%d -tls%s "
+          .. "-cipher DEFAULT:@SECLEVEL=0 </dev/null 2>&1"):format(server.port,
+          (version:gsub("%.", "_"))))
         local said = pipe:read("*a")
         pipe:close()
-        if not said:find("Protocol *: TLSv1%.1") then
-          pending("this OpenSSL cannot serve TLS 1.1 at all")
+        if not said:find("Protocol *: TLSv" .. version:gsub("%.", "%%.")) then
+          pending("this OpenSSL cannot serve TLS " .. version .. " at all")
           return
         end
         nothing_is_sent(t.client { base_url = server.url, ca_file = server.ca_file },
@@ -372,6 +373,44 @@ describe("a server that cannot be trusted", function()
         assert.equal("tls_handshake_failed\n", careless(server))
         assert.same({}, t.service:requests())
       end)
+    end)
+  end
+
+  it("gets nothing when the handshake is cut, wherever that is", function()
+    in_front({}, function(server)
+      local limits, names = { 0, 1, 4, 5, 6, 50, 100, 127, 128, 200, 300, 500 }, {}
+      for _, limit in ipairs(limits) do
+        local relay = wire.start { upstream = server.port, limit = limit }
+        local job, err = t.client({ base_url = "https://127.0.0.1:" .. relay.port,
+          ca_file = server.ca_file, connect_timeout = 5, max_retries = 0 })
+          :create { video_url = t.video, audio_url = t.audio }
+        assert.is_true(relay:seen().connections == 1 and relay:seen().sent == limit)
+        relay:stop()
+        assert.is_nil(job)
+        assert.is_false(err.maybe_created)
+        names[err.kind .. "/" .. err.name] = true
+      end
+      assert.same({ ["tls/tls_handshake_failed"] = true }, names)
+      assert.same({}, t.service:requests())
+    end)
+  end)
+
+  it("is trusted by no word of a program's or its environment's", function()
+    for _, name in ipairs { "verify", "ssl_verify", "tls_verify", "verify_peer", "verify_host",
+      "insecure", "allow_insecure", "verifypeer", "cert_reqs", "ciphers", "tls_version", "cert" } do
+      assert.has_error(function() lipsync.new { api_key = "a-key", [name] = false } end)
+      assert.has_error(function() t.client():credits { [name] = false } end)
+    end
+    in_front({ cert = "self_signed" }, function(server)
+      local said = child.run(([[
+        local lipsync = require "akool.lipsync"
+        print(select(2, lipsync.new({ api_key = "a-key", base_url = %q }):credits()).name)
+      ]]):format(server.url), { environment = { CURL_INSECURE = "1", SSL_VERIFY = "0",
+        CURLOPT_SSL_VERIFYPEER = "0", INSECURE = "1", NODE_TLS_REJECT_UNAUTHORIZED = "0",
+        PYTHONHTTPSVERIFY = "0", GIT_SSL_NO_VERIFY = "1" } })
+      assert.equal("certificate_unknown_issuer\n", said)
+      assert.same({}, t.service:requests())
+    end)
   end)
 
   it("gives no file", function()

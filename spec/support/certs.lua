@@ -1,5 +1,6 @@
 --- Makes the certificates of the specs with the openssl command: two CAs, and servers whose
---- certificate is good, expired, for another host, or from the CA that nobody trusts.
+--- certificate is good, expired, not valid yet, for another host, from the CA that nobody trusts, or
+--- from themselves.
 
 local certs = {}
 
@@ -20,6 +21,7 @@ commonName = supplied
 
 local HERE = "IP:127.0.0.1,DNS:localhost"
 local YESTERYEAR = "-startdate 20200101000000Z -enddate 20200201000000Z"
+local TOMORROW = "-startdate 20900101000000Z -enddate 20910101000000Z"
 local TODAY = "-days 30"
 
 local function write(path, text)
@@ -51,6 +53,13 @@ local function server(dir, name, ca, alt_names, valid)
   return { cert = ("%s/%s.pem"):format(dir, name), key = ("%s/%s.key"):format(dir, name) }
 end
 
+local function self_signed(dir, name)
+  openssl(dir, ("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+    .. "-subj /CN=%s -addext subjectAltName=%s -keyout %s.key -out %s.pem"):format(name, HERE, name,
+    name))
+  return { cert = ("%s/%s.pem"):format(dir, name), key = ("%s/%s.key"):format(dir, name) }
+end
+
 --- Makes them all in `dir`, an existing folder given by its absolute path.
 ---@param dir string
 ---@return { ca_file: string, [string]: { cert: string, key: string } }
@@ -61,8 +70,10 @@ function certs.make(dir)
     ca_file = dir .. "/trusted.pem",
     good = server(dir, "good", "trusted", HERE, TODAY),
     expired = server(dir, "expired", "trusted", HERE, YESTERYEAR),
+    not_yet = server(dir, "not_yet", "trusted", HERE, TOMORROW),
     wrong_host = server(dir, "wrong_host", "trusted", "DNS:other.example", TODAY),
     unknown = server(dir, "unknown", "untrusted", HERE, TODAY),
+    self_signed = self_signed(dir, "self_signed"),
   }
 end
 

@@ -13,18 +13,15 @@ local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local lfs = require "lfs"
+local secrets = require "support.secrets"
 local uv = require "luv"
 
 uv.new_tcp():close() -- libuv keeps a descriptor from its first socket on; let that be now
 
 local fixture = {}
 
--- Secrets that no error, event or log line may ever contain.
-fixture.secrets = {
-  api_key = "planted-key-0123456789abcdefghijklmnopqrstuv",
-  client_id = "planted-id-0123456789abcdef",
-  client_secret = "planted-secret-0123456789abcdefghijklmnopqr",
-}
+-- What no error, event, file or line of a log may ever contain, in whatever form.
+fixture.secrets = secrets.planted
 
 --- How many descriptors this process has open.
 function fixture.descriptors()
@@ -47,11 +44,22 @@ local function flatten(value, seen)
   return table.concat(parts, "\n")
 end
 
---- Raise if a value, or anything in it, contains a secret.
+--- Raise if a value, or anything in it, contains a secret, or any part of one, in any encoding.
 function fixture.assert_no_secret(value)
-  local text = flatten(value, {})
-  for name, secret in pairs(fixture.secrets) do
-    assert(not text:find(secret, 1, true), "a value contains the planted " .. name)
+  local found = secrets.find(flatten(value, {}))
+  if found then error("a value contains " .. found, 2) end
+end
+
+--- Raise if a file in a folder does, or below it.
+local function assert_no_secret_in(path)
+  for name in lfs.dir(path) do
+    local inner = path .. "/" .. name
+    local mode = lfs.symlinkattributes(inner, "mode")
+    if mode == "directory" and name ~= "." and name ~= ".." then assert_no_secret_in(inner) end
+    if mode == "file" and not name:find "%.lua$" then -- the programs of specs are told them
+      local found = secrets.find(fixture.read(inner))
+      if found then error(("%s contains %s"):format(name, found)) end
+    end
   end
 end
 
@@ -135,6 +143,7 @@ function fixture.new(options)
     local left = fixture.descriptors() - baseline
     assert(left == 0, ("%d descriptors were left behind"):format(left))
     fixture.assert_no_secret(t.events)
+    assert_no_secret_in(t.folder)
     remove(t.folder)
   end)
 
