@@ -420,7 +420,8 @@ describe("the answer to client:credits", function()
     return client:credits()
   end
 
-  it("is a number", function()
+  it("is a number and nothing else", function()
+    assert.are.equal(1, select("#", client:credits()))
     assert.are.equal("1000", tostring(assert(client:credits())))
     assert.are.equal("0", tostring(assert(answered '{"code":1000,"data":{"credit":0}}')))
     assert.are.equal("2.5", tostring(assert(answered '{"code":1000,"data":{"credit":2.5}}')))

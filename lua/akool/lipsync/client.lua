@@ -430,7 +430,8 @@ end
 function Client:credits(opts)
   options.check(opts, "call", 2)
   local balance, err = call(self, "credits", opts)
-  return balance and balance.credits, err
+  if not balance then return nil, err end
+  return balance.credits -- alone, so that it can be printed
 end
 
 -- Birth ----------------------------------------------------------------------------------------
