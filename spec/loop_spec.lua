@@ -267,6 +267,7 @@ describe("lipsync.map", function()
     for _, given in ipairs {
       { 7, print }, { {}, 7 }, { {}, print, { concurrency = 0 } },
       { {}, print, { concurrency = 1.5 } }, { {}, print, { concurency = 2 } },
+      { { one = 1, two = 2 }, print }, -- it would do nothing, and say that all is well
     } do
       local ok, why = pcall(function() lipsync.map(given[1], given[2], given[3]) end)
       assert.is_false(ok)
