@@ -1,6 +1,7 @@
 --- The mock service, seen from a raw socket: what it answers, and that each fault is on the wire
 --- what its name says.
 
+local child = require "support.child"
 local cjson = require "cjson"
 local uv = require "luv"
 local mock = require "akool.lipsync.mock"
@@ -726,10 +727,30 @@ describe("the mock service", function()
 
     it("does not start with options that do not exist, or on a port that is taken", function()
       assert.has_error(function() mock.start { colour = "red" } end)
+      assert.has_error(function() mock.start { queue = -1 } end)
+      assert.has_error(function() mock.start { process = 0 / 0 } end)
       assert.is_nil((mock.start { port = 70000 }))
       local none, err = mock.start { port = service.port }
       assert.is_nil(none)
       assert.matches("EADDRINUSE", err)
+    end)
+
+    it("says what is wrong with the words that it was started with", function()
+      for words, complaint in pairs {
+        ["--colour red"] = "there is no option --colour",
+        ["--port"] = "--port needs a value",
+        ["--port 80x"] = '--port needs a number from 0 on, not "80x"',
+        ["--queue -1"] = '--queue needs a number from 0 on, not "-1"',
+        ["--credits nan"] = '--credits needs a number from 0 on, not "nan"',
+        ["--files /does/not/exist"] = "/does/not/exist is not a folder",
+      } do
+        local arguments = {}
+        for word in words:gmatch "%S+" do arguments[#arguments + 1] = word end
+        local said, status = child.run('os.exit(require("akool.lipsync.mock").main(arg))',
+          { arguments = arguments })
+        assert.equal(2, status)
+        assert.equal("akool-lipsync-mock: " .. complaint, said:match "^[^\n]*")
+      end
     end)
   end)
 end)

@@ -244,6 +244,9 @@ local function check(options)
     local wanted = OPTIONS[name]
     if not wanted then error(("mock.start has no option %q"):format(tostring(name)), 3) end
     if type(value) ~= wanted then error(("option %s must be a %s"):format(name, wanted), 3) end
+    if wanted == "number" and (value < 0 or value ~= value) then
+      error(("option %s must not be negative"):format(name), 3)
+    end
   end
 end
 
@@ -320,12 +323,18 @@ function mock.serve_pipes()
   uv.run()
 end
 
+--- The number in a text, if it is one that any option takes.
+local function amount(text)
+  local number = tonumber(text)
+  return number and number >= 0 and number or nil
+end
+
 local FLAGS = { -- name of the option, and how its value is read; none for a switch
-  ["--port"] = { "port", tonumber }, ["--api-key"] = { "api_key", tostring },
+  ["--port"] = { "port", amount }, ["--api-key"] = { "api_key", tostring },
   ["--client-id"] = { "client_id", tostring },
   ["--client-secret"] = { "client_secret", tostring },
-  ["--queue"] = { "queue", tonumber }, ["--process"] = { "process", tonumber },
-  ["--credits"] = { "credits", tonumber }, ["--files"] = { "files", tostring },
+  ["--queue"] = { "queue", amount }, ["--process"] = { "process", amount },
+  ["--credits"] = { "credits", amount }, ["--files"] = { "files", tostring },
   ["--manual-clock"] = { "manual_clock" },
 }
 local USAGE = "usage: akool-lipsync-mock [--port N] [--api-key KEY] [--client-id ID] "
@@ -338,8 +347,11 @@ local function read_flags(argv)
     local flag = FLAGS[argv[i]]
     if not flag then return nil, "there is no option " .. argv[i] end
     local name, read = flag[1], flag[2]
-    local value = not read or argv[i + 1] and read(argv[i + 1])
-    if not value then return nil, argv[i] .. " needs a value" end
+    if read and not argv[i + 1] then return nil, argv[i] .. " needs a value" end
+    local value = not read or read(argv[i + 1])
+    if not value then
+      return nil, ("%s needs a number from 0 on, not %q"):format(argv[i], argv[i + 1])
+    end
     options[name], i = value, i + (read and 2 or 1)
   end
   local folder = options.files and uv.fs_stat(options.files)
