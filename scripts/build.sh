@@ -7,7 +7,10 @@ command -v cmake >/dev/null || {
   exit 1
 }
 
-mkdir -p build
+if ! mkdir -p build || [ ! -w build ]; then
+  echo "$PWD/build cannot be written to: it may be another user's, from a build with sudo" >&2
+  exit 1
+fi
 {
   cmake -S . -B build -DAKL_WERROR=OFF "$@" && cmake --build build --parallel
 } >build/build.log 2>&1 || {

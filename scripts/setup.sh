@@ -88,7 +88,7 @@ done
 
 if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
   echo "Packages are missing. An administrator can install them:" >&2
-  echo "  apt-get install --no-install-recommends$missing" >&2
+  echo "  apt-get update && apt-get install --no-install-recommends$missing" >&2
   exit 1
 fi
 
