@@ -47,7 +47,7 @@ end)
 
 if not (ran and file) then -- a job may have been paid: nothing of it is lost, Ctrl-C included
   say("%s", tostring(ran and err or file))
-  if id then say("go on with: quickstart.lua --continue %s %s", id, output) end
+  if id then say("go on with: %s %s --continue %s %s", arg[-1], arg[0], id, output) end
   os.exit(1)
 end
 print(("%s: %d bytes, SHA-256 %s"):format(file.path, file.bytes, file.sha256))

@@ -9,7 +9,8 @@ usage() {
 }
 
 tree=$PWD
-film=${CALLER:-$tree}/demo.mp4
+film=${CALLER:-$tree}
+film=${film%/}/demo.mp4
 live=""
 case ${1-} in
   '') ;;
@@ -79,9 +80,12 @@ if [ -z "$live" ]; then
   video=$url/files/clip.mp4 audio=$url/files/voice.wav
 fi
 
-cd -- "${film%/*}/"
-lua5.4 "$tree/examples/quickstart.lua" "$video" "$audio" demo.mp4 &
+lua5.4 "$tree/examples/quickstart.lua" "$video" "$audio" "$film" &
 example=$!
-wait "$example" || exit $?
+wait "$example" || {
+  status=$?
+  [ -z "$live" ] || echo "(in $tree, after '. scripts/lua-paths.sh')" >&2
+  exit "$status"
+}
 example=
 echo "The film is in $film"
