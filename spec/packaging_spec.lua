@@ -260,6 +260,12 @@ describe("an installed copy", function()
       assert.truthy(lfs.attributes(prefix .. "/" .. name, "permissions"):find("^rwx"))
     end
     works(prefix)
+    -- where "lua" is another one, which knows none of our modules
+    assert(lfs.mkdir(t.path("other")))
+    write(t.path("other/lua"), "#!/bin/sh\necho 'lua: not this one' >&2\nexit 1\n")
+    must_run("chmod 755 '%s'", t.path("other/lua"))
+    serves(("%s PATH='%s':\"$PATH\" '%s/bin/akool-lipsync-mock'"):format(env(prefix),
+      t.path("other"), prefix))
   end)
 
   it("by luarocks works outside the tree, and so does its program", function()
