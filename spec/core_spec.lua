@@ -512,6 +512,27 @@ describe("the core", function()
       assert.equal("done", kind, tostring(value))
     end)
 
+    it("that are a pair fetches no token any more when nobody waits for it", function()
+      local client, one = late_token(secrets.client_id, secrets.client_secret, 0.3)
+      local two = assert(client:info(settings(), t.completed().id))
+      assert.equal(3, core.engine():stats().calls)
+      one:cancel()
+      assert.equal(2, core.engine():stats().calls)
+      assert.equal("done", (loop.next(two))) -- it has its token all the same
+      core.engine():close()
+
+      t.service:reset()
+      client, one = late_token(secrets.client_id, secrets.client_secret, 30)
+      two = assert(client:credits(settings()))
+      one:cancel()
+      two:cancel()
+      local stats = core.engine():stats()
+      assert.equal(0, stats.calls)
+      assert.equal(0, stats.running)
+      t.service:reset()
+      assert.equal("done", (loop.next(client:credits(settings())))) -- and the next call fetches anew
+    end)
+
     it("that were replaced keeps no token of the old ones", function()
       local client, op = late_token(secrets.client_id, secrets.client_secret, 0.2)
       assert(client:credentials("client_id", secrets.client_id, "another-client-secret"))

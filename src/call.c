@@ -36,6 +36,7 @@ static bool is_over(const struct akl_call *c) {
 
 void akl_call_over(struct akl_call *c) {
   struct akl_engine *e = c->engine;
+  bool waited = c->state == AKL_NEEDS_TOKEN;
   c->state = AKL_OVER;
   if (c->kind == AKL_POLL)
     akl_poll_over(c);
@@ -49,6 +50,8 @@ void akl_call_over(struct akl_call *c) {
   if (c->download != NULL && c->error.kind != AKL_KIND_NONE)
     akl_download_abandon(c);
   akl_call_news(c);
+  if (waited)
+    akl_token_unwanted(c);
 }
 
 void akl_call_fail(struct akl_call *c, const struct akl_error *error) {

@@ -65,3 +65,10 @@ void akl_call_hand_out_token(struct akl_call *c) {
   free(c);
   akl_client_unref(client);
 }
+
+void akl_token_unwanted(const struct akl_call *c) {
+  struct akl_call *fetch = c->client->fetching;
+  if (fetch != NULL && akl_link_first(&c->client->waiting) == NULL &&
+      !akl_engine_foreign(fetch->engine))
+    akl_call_cancel(fetch, AKL_CAUSE_CANCELLED, "nobody waits for it any more");
+}
