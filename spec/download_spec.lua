@@ -723,6 +723,32 @@ describe("client:download", function()
     end)
   end)
 
+  it("is whole though its folder cannot be synced, and is not told to be missing", function()
+    local job, bytes = result_of(t, 100000)
+    write(t.path("fsync.c"), [[
+      #include <errno.h>
+      #include <sys/stat.h>
+      #include <unistd.h>
+      int fsync(int fd) {
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+          (void)!write(2, "not synced\n", 11);
+          errno = EIO;
+          return -1;
+        }
+        return 0;
+      }
+    ]])
+    local compiled = os.execute(("cc -shared -fPIC -o '%s' '%s'"):format(t.path("fsync.so"),
+      t.path("fsync.c")))
+    assert(compiled == true or compiled == 0)
+    local before = os.getenv "LD_PRELOAD" -- a sanitizer's library comes first
+    local said = run(program(t, "print(assert(client:download(%q, %q)).bytes)", job.id, out),
+      ("env LD_PRELOAD='%s'"):format((before and before .. " " or "") .. t.path("fsync.so")))
+    assert.equal("not synced\n100000\n", said)
+    assert.equal(bytes, fixture.read(out))
+  end)
+
   describe("that is slow", function()
     it("ends when no byte comes for stall_timeout", function()
       local job = result_of(t, 1000)

