@@ -453,8 +453,43 @@ describe("client:download", function()
       local job, bytes = result_of(t, SIZE)
       write(out .. ".part", ("x"):rep(SIZE + 1))
       write(out .. ".part.etag", ('"%s-%x"'):format(job.id, SIZE))
-      local file, err = t.client():download(job, out)
+      local file, err = t.client():download(job, out, { max_retries = 0 }) -- it is no failure
       right(file, err, bytes)
+      assert.equal(2, #requests(t))
+    end)
+
+    it("takes a part that is the whole file: it only was not named any more", function()
+      local job, bytes = result_of(t, SIZE)
+      write(out .. ".part", bytes)
+      write(out .. ".part.etag", ('"%s-%x"'):format(job.id, SIZE))
+      local file, err = t.client():download(job, out, { max_retries = 0 })
+      right(file, err, bytes)
+      assert.equal(1, #requests(t))
+      assert.equal("bytes=" .. SIZE .. "-", requests(t)[1].headers.range)
+    end)
+
+    it("starts again when the part is as long as the file, and perhaps of another one", function()
+      for _, etag in ipairs { '"another"', false } do
+        local job, bytes = result_of(t, SIZE)
+        write(out .. ".part", ("x"):rep(SIZE))
+        write(out .. ".part.etag", ('"%s-%x"'):format(job.id, SIZE))
+        t.service:fail { at = "file", status = 416, headers = {
+          ["Content-Range"] = "bytes */" .. SIZE, ETag = etag or nil } }
+        local file, err = t.client():download(job, out, { max_retries = 0 })
+        right(file, err, bytes)
+        os.remove(out)
+      end
+    end)
+
+    it("does not start again for ever", function()
+      local job = result_of(t, SIZE)
+      write(out .. ".part", ("x"):rep(SIZE))
+      write(out .. ".part.etag", ('"%s-%x"'):format(job.id, SIZE))
+      t.service:fail { at = "file", status = 416, times = "always" }
+      local file, err = t.client():download(job, out, { max_retries = 0 })
+      assert.is_nil(file)
+      assert.equal(416, err.http_status)
+      assert.equal(2, #requests(t))
     end)
   end)
 

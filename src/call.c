@@ -259,6 +259,8 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t) {
     akl_record_answer(c, t, &error);
     if (fine)
       akl_call_over(c);
+    else if (error.kind == AKL_KIND_NONE)
+      akl_call_begin(c);
     else
       request_failed(c, &error);
   } else if (c->kind == AKL_POLL && akl_poll_unchanged(c, t)) {

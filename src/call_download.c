@@ -111,16 +111,27 @@ unsigned akl_download_lane(const struct akl_call *c) {
   return AKL_LANES / 2 + (fine ? akl_engine_lane(url.host) : 0);
 }
 
+/* We asked for what comes after what we have, and there is nothing. Either we have all of it, from a
+** download that died before it gave the file its name, or another file is there now and is fetched
+** from its beginning: no failure, so 'error' stays empty. */
+static bool nothing_follows(struct akl_file *f, const struct akl_transfer *t,
+                            struct akl_error *error) {
+  if (t->range_total == f->size && strcmp(t->etag, f->etag) == 0) {
+    f->total = t->range_total;
+    return akl_file_finish(f, error);
+  }
+  if (!akl_file_restart(f))
+    akl_error_copy(error, &f->error);
+  return false;
+}
+
 bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_error *error) {
   struct akl_file *f = &c->download->file;
   if (t->status == 200 || t->status == 206)
     return akl_file_finish(f, error);
-  if (t->status == 416 && f->size > 0) { /* what we have is not the beginning of what is there */
-    if (akl_file_restart(f))
-      akl_error_set(error, AKL_CAUSE_CUT_SHORT, "The result changed while it was downloaded.");
-    else
-      akl_error_copy(error, &f->error);
-  } else if (t->status == 403 || t->status == 404 || t->status == 410) {
+  if (t->status == 416 && f->size > 0)
+    return nothing_follows(f, t, error);
+  if (t->status == 403 || t->status == 404 || t->status == 410) {
     akl_error_set(error, AKL_CAUSE_RESULT_EXPIRED, "The result's address answered with HTTP %d.",
                   t->status);
   } else {

@@ -70,7 +70,8 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t);
 
 unsigned akl_download_lane(const struct akl_call *c);
 
-/* The exchange as such went well. True: the file is whole and has its name. */
+/* The exchange as such went well. True: the file is whole and has its name. False and no error: it
+** is to be asked for again, from its beginning. */
 bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_error *error);
 
 /* An attempt that brought the file a good deal further does not count as a failure in a row. */

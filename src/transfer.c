@@ -117,15 +117,18 @@ static double parse_retry_after(const char *text) {
   return wait > 0 ? wait : 0;
 }
 
-/* "bytes FIRST-LAST/TOTAL" */
+/* "bytes FIRST-LAST/TOTAL", or "bytes" and a star in the place of the range, when none is given. */
 static void parse_content_range(struct akl_transfer *t, const char *text) {
   char *end = NULL;
+  long long first = -1;
   t->range_first = t->range_total = -1;
-  if (strncasecmp(text, "bytes ", 6) != 0 || text[6] < '0' || text[6] > '9')
+  if (strncasecmp(text, "bytes ", 6) != 0)
     return;
-  long long first = strtoll(text + 6, &end, 10);
-  const char *slash = strchr(end, '/');
-  if (*end != '-' || slash == NULL || slash[1] < '0' || slash[1] > '9')
+  const char *slash = strchr(text, '/');
+  if (text[6] >= '0' && text[6] <= '9')
+    first = strtoll(text + 6, &end, 10);
+  bool none = strncmp(text + 6, "*/", 2) == 0;
+  if (slash == NULL || slash[1] < '0' || slash[1] > '9' || (!none && (first < 0 || *end != '-')))
     return;
   long long total = strtoll(slash + 1, &end, 10);
   if (*end == '\0') {
