@@ -142,6 +142,25 @@ describe("client:poll", function()
       end
     end)
 
+    it("and again after a pause, in which many became due", function()
+      local client, ids, refused = t.client { poll = { first = 2, max = 2, factor = 1 } }, {}, nil
+      for i = 1, 150 do ids[i] = t.job(client).id end
+      t.service:advance(60)
+      t.service:fail { at = "info", code = 1005, skip = 10 }
+      t.events = {}
+      lipsync.map(ids, function(id) return client:wait(id) end, { concurrency = #ids })
+      for _, event in ipairs(t.events_of "answer") do
+        if event.error then refused = event end
+      end
+      local first, last
+      for _, event in ipairs(t.events_of "request") do
+        if event.at > refused.at + 0.99 and event.job ~= refused.job then
+          first, last = first or event.at, event.at
+        end
+      end
+      assert.is_true(last - first > 0.75) -- all at once they would go within 0.5 s
+    end)
+
     it("but not a few, which go at once", function()
       local client, ids = t.client { poll = { first = 60, max = 60 } }, {}
       for i = 1, 5 do ids[i] = t.job(client).id end
