@@ -390,7 +390,7 @@ describe("a server that cannot be trusted", function()
         assert.is_false(err.maybe_created)
         names[err.kind .. "/" .. err.name] = true
       end
-      assert.same({ ["tls/tls_handshake_failed"] = true }, names)
+      assert.same({ ["network/connection_lost"] = true }, names)
       assert.same({}, t.service:requests())
     end)
   end)

@@ -137,9 +137,9 @@ end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
 ---@param op userdata
----@param last boolean?  # only its last word: "done" or "failed"
+---@param its_end boolean?  # only its last word: "done" or "failed"
 ---@return string kind, any value, any extra
-function loop.next(op, last)
+function loop.next(op, its_end)
   local task = current()
   local owner = task or active -- a coroutine of the program's waits for the task that resumed it
   while true do
@@ -153,7 +153,7 @@ function loop.next(op, last)
       if owner then owner.op = op end
       turn(3600)
       if owner then owner.op = nil end
-    elseif not last or kind == "done" or kind == "failed" then
+    elseif not its_end or kind == "done" or kind == "failed" then
       return kind, value, extra
     end
   end
