@@ -4,7 +4,7 @@
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
-local uv = require "luv"
+local silent = require "support.silent"
 
 local plain_assert = (loadstring or load) "return assert" () -- Lua's own, which busted hides
 
@@ -40,24 +40,6 @@ end
 
 local function is_sentence(text)
   return type(text) == "string" and #text > 5 and text:sub(-1) == "." and not text:find "%c"
-end
-
---- A listener that nobody accepts from; its handles are closed by the function returned.
-local function silent_listener(backlog)
-  local server = uv.new_tcp()
-  assert(server:bind("127.0.0.1", 0))
-  assert(server:listen(backlog, function() end))
-  local handles, port = { server }, server:getsockname().port
-  local function connect()
-    local socket = uv.new_tcp()
-    handles[#handles + 1] = socket
-    socket:connect("127.0.0.1", port, function() end)
-  end
-  local function close()
-    for _, handle in ipairs(handles) do handle:close() end
-    uv.run "nowait"
-  end
-  return port, close, connect
 end
 
 describe("the table of codes", function()
@@ -472,11 +454,6 @@ end)
 describe("a call that does not get through", function()
   local t = fixture.new()
 
-  setup(function() -- libuv keeps a descriptor from its first listener on
-    local _, close = silent_listener(1)
-    close()
-  end)
-
   local function fails(client, opts)
     opts = opts or {}
     opts.max_retries = 0
@@ -508,21 +485,23 @@ describe("a call that does not get through", function()
   end)
 
   it("says that no connection came up", function()
-    local port, close, connect = silent_listener(1)
-    for _ = 1, 8 do connect() end -- the queue is full: the system drops who comes now
-    local client = t.client { base_url = "http://127.0.0.1:" .. port, connect_timeout = 0.2 }
+    local server = silent.listen(1)
+    for _ = 1, 8 do server:connect() end -- the queue is full: the system drops who comes now
+    local url = "http://127.0.0.1:" .. server.port
+    local client = t.client { base_url = url, connect_timeout = 0.2 }
     local err = fails(client)
-    close()
+    server:close()
     assert.are.equal("timeout", err.kind)
     assert.are.equal("connect_timeout", err.name)
     assert.is_truthy(err.message:find("connect_timeout", 1, true))
   end)
 
   it("says that the TLS handshake did not end", function()
-    local port, close = silent_listener(16)
-    local client = t.client { base_url = "https://127.0.0.1:" .. port, connect_timeout = 0.2 }
+    local server = silent.listen(16)
+    local url = "https://127.0.0.1:" .. server.port
+    local client = t.client { base_url = url, connect_timeout = 0.2 }
     local err = fails(client)
-    close()
+    server:close()
     assert.are.equal("timeout", err.kind)
     assert.are.equal("tls_timeout", err.name)
   end)
