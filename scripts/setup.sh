@@ -17,7 +17,7 @@ packages() {
     torture) packages demo && echo nginx openssl ;;
     faults) packages test && echo strace iproute2 util-linux ;;
     fuzz) packages demo && echo clang libclang-rt-dev ;;
-    sanitize) packages test && echo clang libclang-rt-dev valgrind ;;
+    sanitize) packages test && echo clang libclang-rt-dev valgrind patchelf ;;
     coverage | mutants) packages test && echo gcovr ;;
     soak) packages demo && echo nginx openssl ;;
     bench)
@@ -44,7 +44,7 @@ programs() {
     bench) programs soak && echo valgrind curl ;;
     faults) programs test && echo strace ;;
     fuzz) programs build && echo clang ;;
-    sanitize) programs test && echo clang valgrind ;;
+    sanitize) programs test && echo clang valgrind patchelf ;;
     coverage | mutants) programs test && echo gcovr ;;
     all) programs lint && programs faults && programs sanitize && programs coverage ;;
   esac

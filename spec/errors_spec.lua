@@ -499,7 +499,7 @@ describe("a call that does not get through", function()
   it("says that the TLS handshake did not end", function()
     local server = silent.listen(16)
     local url = "https://127.0.0.1:" .. server.port
-    local client = t.client { base_url = url, connect_timeout = 0.2 }
+    local client = t.client { base_url = url, connect_timeout = 1 } -- time to read the CA bundle
     local err = fails(client)
     server:close()
     assert.are.equal("timeout", err.kind)

@@ -1,0 +1,111 @@
+/* threads: eight Lua states in eight threads, none of which knows of the others. ThreadSanitizer
+** looks on: what they share (libcurl, libcrypto, whatever of ours were static) must be safe to share.
+**
+**   threads LIFE URL API_KEY FOLDER ROUNDS   each thread leads the life so often
+**   threads --race                           does what must be reported, so that silence means something
+*/
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+#include <lualib.h>
+
+enum { THREADS = 8 };
+
+int luaopen_akool_lipsync_core(lua_State *L);
+
+static struct {
+  const char *life, *url, *api_key, *folder;
+  int rounds;
+  pthread_barrier_t start; /* so that even the first opening of the module is a race */
+} plan;
+
+/* From a state and its arguments to the end of its life; an error message if it was cut short. */
+static int lead(lua_State *L) {
+  int thread = (int)lua_tointeger(L, 1), round = (int)lua_tointeger(L, 2);
+  luaL_openlibs(L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_akool_lipsync_core);
+  lua_setfield(L, -2, "akool.lipsync.core");
+  if (luaL_loadfile(L, plan.life) != LUA_OK)
+    return lua_error(L);
+  lua_pushstring(L, plan.url);
+  lua_pushstring(L, plan.api_key);
+  lua_pushstring(L, plan.folder);
+  lua_pushinteger(L, thread);
+  lua_pushinteger(L, round);
+  lua_call(L, 5, 0);
+  return 0;
+}
+
+/* One thread. Returns how many of its states did not live as they should. */
+static void *run(void *number) {
+  int thread = *(int *)number;
+  intptr_t failures = 0;
+  (void)pthread_barrier_wait(&plan.start);
+  for (int round = 1; round <= plan.rounds; round++) {
+    lua_State *L = luaL_newstate();
+    if (L == NULL)
+      abort();
+    lua_pushcfunction(L, lead);
+    lua_pushinteger(L, thread);
+    lua_pushinteger(L, round);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+      failures++;
+      (void)fprintf(stderr, "thread %d, round %d: %s\n", thread, round, lua_tostring(L, -1));
+    }
+    lua_close(L);
+  }
+  return (void *)failures;
+}
+
+static void *count_up(void *counter) {
+  for (int i = 0; i < 1000; i++)
+    ++*(volatile int *)counter;
+  return NULL;
+}
+
+static int race(void) {
+  pthread_t a, b;
+  int counter = 0;
+  if (pthread_create(&a, NULL, count_up, &counter) != 0 ||
+      pthread_create(&b, NULL, count_up, &counter) != 0)
+    abort();
+  (void)pthread_join(a, NULL);
+  (void)pthread_join(b, NULL);
+  return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+  pthread_t threads[THREADS];
+  int numbers[THREADS];
+  intptr_t failures = 0;
+  if (argc == 2 && strcmp(argv[1], "--race") == 0)
+    return race();
+  if (argc != 6) {
+    (void)fprintf(stderr, "usage: threads LIFE URL API_KEY FOLDER ROUNDS | threads --race\n");
+    return 2;
+  }
+  plan.life = argv[1];
+  plan.url = argv[2];
+  plan.api_key = argv[3];
+  plan.folder = argv[4];
+  plan.rounds = atoi(argv[5]);
+  if (pthread_barrier_init(&plan.start, NULL, THREADS) != 0)
+    abort();
+  for (int i = 0; i < THREADS; i++) {
+    numbers[i] = i + 1;
+    if (pthread_create(&threads[i], NULL, run, &numbers[i]) != 0)
+      abort();
+  }
+  for (int i = 0; i < THREADS; i++) {
+    void *failed;
+    (void)pthread_join(threads[i], &failed);
+    failures += (intptr_t)failed;
+  }
+  printf("%d states in %d threads, %ld failed\n", THREADS * plan.rounds, THREADS, (long)failures);
+  return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
