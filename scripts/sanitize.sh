@@ -75,6 +75,7 @@ compile() {
 # Specs start their children with the program they run in, so these are watched as well.
 interpreter() {
   mkdir -p "build/$1/bin"
+  rm -f "build/$1/bin/lua5.4" # it may be running
   cp "$(readlink -f "$(command -v lua5.4)")" "build/$1/bin/lua5.4"
   [ $# = 1 ] || patchelf --add-needed "$2" "build/$1/bin/lua5.4"
 }

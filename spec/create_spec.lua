@@ -160,6 +160,7 @@ describe("client:create", function()
       local body = cjson.encode { video_url = t.video, audio_url = t.audio, webhookUrl = "" }
       local socket, got, over = uv.new_tcp(), "", false
       local watchdog = uv.new_timer()
+      uv.update_time() -- the loop may not have turned for long
       watchdog:start(10000, 0, function() over = true end)
       socket:connect("127.0.0.1", t.service.port, function(problem)
         assert(not problem, problem)

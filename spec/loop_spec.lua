@@ -711,6 +711,7 @@ describe("the engine", function()
         if not handle:is_closing() then handle:close() end
       end
     end
+    uv.update_time()
     watchdog:start(20000, 0, function()
       hung = true
       stop()
@@ -740,6 +741,7 @@ describe("the engine", function()
     local engine = core.engine()
     local poll, fired = uv.new_poll(engine:pollfd()), 0
     local watchdog = uv.new_timer()
+    uv.update_time()
     watchdog:start(20000, 0, function() uv.stop() end)
     poll:start("r", function()
       engine:step(0)
