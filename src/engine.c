@@ -78,18 +78,24 @@ static void free_multi(CURLM *multi) {
 
 /* After memory ran out inside libcurl (seen with 7.88), its multi handle may keep connections that
 ** nobody closes, which PIPEWAIT then waits for, and sockets whose entry crashes the next user of the
-** same number. So nothing of it is used again. If there is no memory for a new one either, the old
-** one has to do until the next turn. */
-static void renew_multi(struct akl_engine *e) {
+** same number. So nothing of it is used again once nothing runs on it. False if there is no memory
+** for a new one either: the old one stays, to be freed, and whoever needs one has to ask again. */
+static bool renew_multi(struct akl_engine *e) {
   CURLM *old = e->multi;
-  if (set_up_multi(e)) {
-    free_multi(old);
-    e->curl_at = AKL_NEVER;
-    e->tainted = false;
-  } else {
+  e->curl_at = AKL_NEVER;
+  e->tainted = !set_up_multi(e);
+  if (e->tainted) {
     free_multi(e->multi);
     e->multi = old;
+  } else {
+    free_multi(old);
   }
+  return !e->tainted;
+}
+
+/* Is there a multi handle that may be used? */
+static bool has_multi(struct akl_engine *e) {
+  return !e->tainted || !akl_link_alone(&e->running) || renew_multi(e);
 }
 
 static void free_transfers(struct akl_engine *e, struct akl_link *ring) {
@@ -156,7 +162,7 @@ static void end_all(struct akl_engine *e) {
   struct akl_link *l;
   while ((l = akl_link_first(&e->running)) != NULL)
     end(e, AKL_OWNER(l, struct akl_transfer, link), CURLE_OUT_OF_MEMORY);
-  renew_multi(e);
+  (void)renew_multi(e);
 }
 
 /* Our own deadline, since libcurl's can be lost when memory runs out. */
@@ -214,6 +220,7 @@ static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t)
 /* Hand a transfer to libcurl. It may end inside this very call; then it stands in libcurl's list of
 ** messages, and because its timer has been set to "now" the next turn will look there. */
 static void launch(struct akl_engine *e, struct akl_transfer *t) {
+  bool ready = has_multi(e);
   if (t->settings->max_connections > e->connections_kept) {
     e->connections_kept = t->settings->max_connections;
     (void)curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->connections_kept);
@@ -227,7 +234,7 @@ static void launch(struct akl_engine *e, struct akl_transfer *t) {
   akl_link_append(&e->running, &t->link);
   akl_timers_set(&e->timers, &t->timer,
                  e->now + (t->limit == AKL_NEVER ? t->settings->stall_timeout : t->limit));
-  if (curl_multi_add_handle(e->multi, t->easy) != CURLM_OK)
+  if (!ready || curl_multi_add_handle(e->multi, t->easy) != CURLM_OK)
     end(e, t, CURLE_OUT_OF_MEMORY);
 }
 
@@ -298,7 +305,7 @@ static void reap(struct akl_engine *e) {
 ** being armed, and so may the next few that follow from it. */
 static void run_curl(struct akl_engine *e) {
   int running;
-  for (int turns = 0; e->curl_at <= e->now && turns < 16; turns++) {
+  for (int turns = 0; e->curl_at <= e->now && turns < 16 && has_multi(e); turns++) {
     e->curl_at = AKL_NEVER;
     if (curl_multi_socket_action(e->multi, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
       end_all(e);
@@ -308,7 +315,7 @@ static void run_curl(struct akl_engine *e) {
 
 static void run_sockets(struct akl_engine *e, const struct akl_ready *ready, int count) {
   int running;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count && has_multi(e); i++) {
     int events = (ready[i].events & AKL_READ ? CURL_CSELECT_IN : 0) |
                  (ready[i].events & AKL_WRITE ? CURL_CSELECT_OUT : 0) |
                  (ready[i].events & AKL_ERROR ? CURL_CSELECT_ERR : 0);
@@ -366,7 +373,7 @@ void akl_engine_step(struct akl_engine *e, akl_usec timeout) {
   if (!silent && look(e, next < timeout ? next : timeout))
     work(e);
   if (e->tainted && akl_link_alone(&e->running))
-    renew_multi(e);
+    (void)renew_multi(e);
 }
 
 void akl_engine_settle(struct akl_engine *e) {
