@@ -267,6 +267,7 @@ struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec 
     free(t);
     return NULL;
   }
+  t->fresh = true;
   return t;
 }
 
@@ -399,8 +400,24 @@ static bool set_get(struct akl_transfer *t) {
   return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_PIPEWAIT, 1L);
 }
 
+/* A handle without any of our options. From curl_easy_reset(3) one could have that more cheaply, but
+** it cannot say that memory ran out in it, and then leaves half of the defaults unset: an upload
+** buffer of no bytes, for one, with which an exchange hangs. */
+static bool set_nothing(struct akl_transfer *t) {
+  if (t->fresh)
+    return true;
+  CURL *easy = curl_easy_init();
+  if (easy == NULL)
+    return false;
+  curl_easy_cleanup(t->easy);
+  t->easy = easy;
+  return true;
+}
+
 static bool set_all(struct akl_transfer *t, const struct akl_request *r) {
-  curl_easy_reset(t->easy);
+  if (!set_nothing(t))
+    return false;
+  t->fresh = false;
   if (!set_callbacks(t) || !set_safety(t, r) || !set_tls(t, r->settings) || !set_exchange(t, r))
     return false;
   if (r->body != NULL)

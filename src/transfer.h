@@ -55,6 +55,7 @@ struct akl_transfer {
   struct akl_settings *settings; /* counted: what the handle was prepared for */
   struct akl_headers *headers;   /* counted */
   struct curl_slist first;       /* the header line that settings have, before those of 'headers' */
+  bool fresh;                    /* none of our options have been set yet */
   bool plain_get;                /* the handle is set up for an API GET and only the URL changes, */
   bool queried;                  /* or only its query */
   const char *body;
