@@ -24,13 +24,14 @@ describe("an address", function()
 
   it("has no scheme of libcurl's that is not tried here", function()
     local pipe = assert(io.popen("curl-config --protocols 2>&1"))
-    local tried = { http = true, https = true }
+    local tried, listed = { http = true, https = true }, 0
     for _, scheme in ipairs(SCHEMES) do tried[scheme] = true end
-    for line in pipe:lines() do
-      local scheme = line:lower():match("^%w+$")
-      assert.is_true(not scheme or tried[scheme], scheme)
+    for scheme in pipe:read("*a"):lower():gmatch("%f[^\n%z](%w+)\n") do
+      assert.is_true(tried[scheme], scheme)
+      listed = listed + 1
     end
     pipe:close()
+    if listed < 2 then pending("curl-config is not installed") end
   end)
 
   it("of the service is http or https", function()
