@@ -63,7 +63,7 @@ static void check_answer(lua_State *L, const struct akl_reading *r) {
   if (a->error.kind != AKL_KIND_NONE) {
     fuzz_must(lua_isnil(L, -1) && a->token == NULL, "an error comes without a result");
     fuzz_must(a->error.http_status == r->transfer->status, "an error knows its HTTP status");
-    akl_core_push_error(L, &a->error, a->id[0] == '\0' ? NULL : a->id);
+    akl_core_push_error(L, &a->error, a->id[0] == '\0' ? NULL : a->id, NULL);
     fuzz_check_error(L, -1, KEY);
   } else if (token) {
     fuzz_must(a->token != NULL && a->token[0] != '\0', "a good answer to getToken has a token");

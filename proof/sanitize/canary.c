@@ -10,7 +10,7 @@ static int overflow(lua_State *L) {
   if (block == NULL)
     return luaL_error(L, "memory ran out");
   volatile size_t past = 8;
-  lua_pushinteger(L, block[past]);
+  lua_pushinteger(L, block[past]); // NOLINT: it is there for that
   free((void *)block);
   return 1;
 }
@@ -18,7 +18,7 @@ static int overflow(lua_State *L) {
 static int after_free(lua_State *L) {
   volatile char *block = calloc(1, 8);
   free((void *)block);
-  lua_pushinteger(L, block == NULL ? 0 : block[0]);
+  lua_pushinteger(L, block == NULL ? 0 : block[0]); // NOLINT
   return 1;
 }
 

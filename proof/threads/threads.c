@@ -5,7 +5,6 @@
 **   threads --race                           does what must be reported, so that silence means something
 */
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,25 +40,29 @@ static int lead(lua_State *L) {
   return 0;
 }
 
-/* One thread. Returns how many of its states did not live as they should. */
-static void *run(void *number) {
-  int thread = *(int *)number;
-  intptr_t failures = 0;
+/* One thread, and how many of its states did not live as they should. */
+struct member {
+  pthread_t thread;
+  int number, failures;
+};
+
+static void *run(void *member) {
+  struct member *m = member;
   (void)pthread_barrier_wait(&plan.start);
   for (int round = 1; round <= plan.rounds; round++) {
     lua_State *L = luaL_newstate();
     if (L == NULL)
       abort();
     lua_pushcfunction(L, lead);
-    lua_pushinteger(L, thread);
+    lua_pushinteger(L, m->number);
     lua_pushinteger(L, round);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-      failures++;
-      (void)fprintf(stderr, "thread %d, round %d: %s\n", thread, round, lua_tostring(L, -1));
+      m->failures++;
+      (void)fprintf(stderr, "thread %d, round %d: %s\n", m->number, round, lua_tostring(L, -1));
     }
     lua_close(L);
   }
-  return (void *)failures;
+  return NULL;
 }
 
 static void *count_up(void *counter) {
@@ -80,9 +83,8 @@ static int race(void) {
 }
 
 int main(int argc, char **argv) {
-  pthread_t threads[THREADS];
-  int numbers[THREADS];
-  intptr_t failures = 0;
+  struct member members[THREADS] = {0};
+  int failures = 0;
   if (argc == 2 && strcmp(argv[1], "--race") == 0)
     return race();
   if (argc != 6) {
@@ -93,19 +95,18 @@ int main(int argc, char **argv) {
   plan.url = argv[2];
   plan.api_key = argv[3];
   plan.folder = argv[4];
-  plan.rounds = atoi(argv[5]);
+  plan.rounds = (int)strtol(argv[5], NULL, 10);
   if (pthread_barrier_init(&plan.start, NULL, THREADS) != 0)
     abort();
   for (int i = 0; i < THREADS; i++) {
-    numbers[i] = i + 1;
-    if (pthread_create(&threads[i], NULL, run, &numbers[i]) != 0)
+    members[i].number = i + 1;
+    if (pthread_create(&members[i].thread, NULL, run, &members[i]) != 0)
       abort();
   }
   for (int i = 0; i < THREADS; i++) {
-    void *failed;
-    (void)pthread_join(threads[i], &failed);
-    failures += (intptr_t)failed;
+    (void)pthread_join(members[i].thread, NULL);
+    failures += members[i].failures;
   }
-  printf("%d states in %d threads, %ld failed\n", THREADS * plan.rounds, THREADS, (long)failures);
+  printf("%d states in %d threads, %d failed\n", THREADS * plan.rounds, THREADS, failures);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
