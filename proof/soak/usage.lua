@@ -43,6 +43,7 @@ local function most(list, first, last)
   return math.max(table.unpack(list, first, last))
 end
 
+local KEPT = 16   -- descriptors: how many connections are kept is chance, up to one for each caller
 local ROOM = 1024 -- bytes: tables whose keys come and go are now this large, now that
 
 --- Have `work(n)` do `count` steps, in hundredths, after a tenth of that to warm up, and compare: the
@@ -63,7 +64,8 @@ function usage.watch(scenario, count, work, row)
   local first, last = least(samples, 1, 10), least(samples, 91, 100)
   row(scenario, "memory, kB", first, last, "1 % more", last <= first * 1.01)
   first, last = most(descriptors, 1, 50), most(descriptors, 51, 100)
-  row(scenario, "descriptors", first, last, "no more", last <= first)
+  row(scenario, "descriptors", first, last, KEPT .. " more, not all",
+    last <= first + KEPT and last <= HIGHEST)
   first, last = least(lua, 1, 50), least(lua, 51, 100)
   row(scenario, "Lua's memory, bytes", first, last, ROOM .. " bytes more", last <= first + ROOM)
 end
