@@ -395,6 +395,19 @@ describe("the core", function()
     assert.equal("done", (loop.next(core.sleep(0))))
   end)
 
+  it("makes a handle only for what may run, however many wait", function()
+    local client, id = client_of(t), t.completed().id
+    local narrow, ops = settings { max_connections = 2 }, {}
+    for i = 1, 50 do ops[i] = assert(client:info(narrow, id)) end
+    local stats = core.engine():stats()
+    assert.equal(2, stats.running)
+    assert.equal(48, stats.queued)
+    assert.equal(2, stats.handles)
+    step_until(function() return ops[50]:over() end)
+    for i = 1, 50 do assert.equal("done", (ops[i]:next())) end -- in the order in which they came
+    assert.equal(2, core.engine():stats().handles)
+  end)
+
   it("says of every start that there is no engine while no descriptor is left for one", function()
     is_fine([[
       local lipsync = require "akool.lipsync"

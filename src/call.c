@@ -157,26 +157,35 @@ static bool prepare_request(struct akl_call *c, struct akl_transfer *t) {
   return true;
 }
 
-void akl_call_begin(struct akl_call *c) {
-  struct akl_engine *e = c->engine;
-  bool api = c->kind != AKL_DOWNLOAD;
-  if (api && c->client->pace.not_before > e->now &&
-      c->client->pace.not_before > akl_now()) { /* and then not all at the same moment */
-    c->has_turn = false;                        /* it will be one of many that are due */
+/* Neither the pace nor a token that is missing stands in the way; or the call now waits for that. */
+static bool is_allowed(struct akl_call *c) {
+  akl_usec not_before = c->client->pace.not_before;
+  if (c->kind == AKL_DOWNLOAD)
+    return true;
+  if (not_before > c->engine->now && not_before > akl_now()) { /* and then not all at once */
+    c->has_turn = false; /* it will be one of many that are due */
     akl_usec spread = (akl_usec)(akl_client_dice(c->client) * 0.5 * (double)AKL_SECOND);
-    akl_call_pause(c, c->client->pace.not_before + spread);
-    return;
+    akl_call_pause(c, not_before + spread);
+    return false;
   }
-  if (api && c->kind != AKL_TOKEN && c->client->get == NULL) {
-    if (c->client->auth == AKL_AUTH_PAIR)
-      akl_call_wait_for_token(c);
-    else
-      fail_for_credentials(c);
-    return;
-  }
-  if (c->kind == AKL_POLL && !akl_poll_may_go(c))
-    return;
+  if (c->kind == AKL_TOKEN || c->client->get != NULL)
+    return true;
+  if (c->client->auth == AKL_AUTH_PAIR)
+    akl_call_wait_for_token(c);
+  else
+    fail_for_credentials(c);
+  return false;
+}
+
+static unsigned lane_of(const struct akl_call *c) {
+  return c->kind == AKL_DOWNLOAD ? akl_download_lane(c) : akl_engine_lane(c->client->url.host);
+}
+
+/* Send the request. */
+static void exchange(struct akl_call *c, unsigned lane) {
+  struct akl_engine *e = c->engine;
   struct akl_transfer *t = akl_engine_transfer(e);
+  bool api = c->kind != AKL_DOWNLOAD;
   c->attempt++;
   if (t == NULL || !(api ? prepare_request(c, t) : akl_download_prepare(c, t))) {
     if (t != NULL)
@@ -191,9 +200,31 @@ void akl_call_begin(struct akl_call *c) {
   if (c->kind != AKL_TOKEN)
     c->tokens = c->client->tokens;
   t->owner = c;
+  akl_engine_start(e, t, lane);
+}
+
+void akl_call_begin(struct akl_call *c) {
+  bool was_queued = c->state == AKL_QUEUED;
+  if (!is_allowed(c) || (c->kind == AKL_POLL && !was_queued && !akl_poll_may_go(c)))
+    return;
+  unsigned lane = lane_of(c);
   if (c->deadline != AKL_NEVER)
     set_timer(c, c->deadline);
-  akl_engine_start(e, t, api ? akl_engine_lane(c->client->url.host) : akl_download_lane(c));
+  if (akl_engine_has_place(c->engine, lane, c->settings->max_connections)) {
+    exchange(c, lane);
+  } else {
+    c->state = AKL_QUEUED;
+    akl_engine_queue(c->engine, lane, &c->waiting);
+  }
+}
+
+bool akl_call_admit(struct akl_link *waiting) {
+  struct akl_call *c = AKL_OWNER(waiting, struct akl_call, waiting);
+  if (!akl_engine_has_place(c->engine, lane_of(c), c->settings->max_connections))
+    return false;
+  akl_link_remove(waiting);
+  akl_call_begin(c);
+  return true;
 }
 
 /* ============================================================ }

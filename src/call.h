@@ -31,6 +31,7 @@ enum akl_call_state {
   AKL_NEW,
   AKL_PAUSED,      /* until its timer fires: sleeping, before a retry or the next poll */
   AKL_NEEDS_TOKEN, /* until the client has one */
+  AKL_QUEUED,      /* until there is a place in the lane to its host */
   AKL_EXCHANGE,    /* until its transfer ends */
   AKL_OVER,
 };
@@ -66,7 +67,7 @@ struct akl_download {
 struct akl_call {
   struct akl_link link;    /* in the engine's calls */
   struct akl_link news;    /* in the engine's news */
-  struct akl_link waiting; /* in the client's waiting */
+  struct akl_link waiting; /* in the client's waiting, or in the queue of a lane */
   struct akl_timer timer;
   struct akl_engine *engine;     /* borrowed; NULL once it is over and that is known */
   struct akl_client *client;     /* counted; NULL for a sleep */
@@ -124,6 +125,9 @@ bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_an
 
 /* End it now, with this cause; fine when it is over. */
 void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why);
+
+/* For akl_engine_new: the call whose link this is may begin, if there is place enough for it. */
+bool akl_call_admit(struct akl_link *waiting);
 
 /* Put it among the engine's news. */
 void akl_call_news(struct akl_call *c);

@@ -74,7 +74,7 @@ static struct akl_engine_box *new_engine(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   akl_lua_setvalue(L, -2);
-  box->engine = akl_engine_new();
+  box->engine = akl_engine_new(akl_call_admit);
   if (box->engine != NULL)
     return box;
   lua_pop(L, 1);

@@ -47,12 +47,13 @@ static bool set_up_multi(struct akl_engine *e) {
          curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->connections_kept) == CURLM_OK;
 }
 
-struct akl_engine *akl_engine_new(void) {
+struct akl_engine *akl_engine_new(bool (*admit)(struct akl_link *who)) {
   struct akl_engine *e = calloc(1, sizeof *e);
   if (e == NULL)
     return NULL;
   akl_process_note(&e->maker);
   e->now = akl_now();
+  e->admit = admit;
   e->curl_at = AKL_NEVER;
   e->connections_kept = CONNECTIONS_KEPT;
   akl_link_init(&e->idle);
@@ -116,8 +117,6 @@ void akl_engine_free(struct akl_engine *e) {
     free_transfers(e, &e->running);
     free_transfers(e, &e->ended);
     free_transfers(e, &e->idle);
-    for (unsigned i = 0; i < AKL_LANES; i++)
-      free_transfers(e, &e->lanes[i].queue);
     free_multi(e->multi);
     akl_timers_free(&e->timers);
     akl_poller_close(&e->poller);
@@ -210,11 +209,28 @@ unsigned akl_engine_lane(const char *host) {
   return hash % (AKL_LANES / 2);
 }
 
-static bool has_place(const struct akl_lane *lane, const struct akl_transfer *t) {
-  unsigned most = t->settings->max_connections;
-  if (lane->multiplexed && most > STREAMS_MAX)
+bool akl_engine_has_place(const struct akl_engine *e, unsigned lane, unsigned most) {
+  const struct akl_lane *l = &e->lanes[lane];
+  if (l->multiplexed && most > STREAMS_MAX)
     most = STREAMS_MAX;
-  return lane->running < most;
+  return l->running < most && (l->admitting || akl_link_alone(&l->queue));
+}
+
+void akl_engine_queue(struct akl_engine *e, unsigned lane, struct akl_link *who) {
+  akl_link_append(&e->lanes[lane].queue, who);
+}
+
+/* A place may have become free. Letting one in may take back a transfer and so lead here again; then
+** the loop that runs goes on, however many wait. */
+static void admit_waiting(struct akl_engine *e, struct akl_lane *lane) {
+  struct akl_link *first;
+  if (lane->admitting)
+    return;
+  lane->admitting = true;
+  do
+    first = akl_link_first(&lane->queue);
+  while (first != NULL && e->admit(first));
+  lane->admitting = false;
 }
 
 /* Hand a transfer to libcurl. It may end inside this very call; then it stands in libcurl's list of
@@ -238,21 +254,9 @@ static void launch(struct akl_engine *e, struct akl_transfer *t) {
     end(e, t, CURLE_OUT_OF_MEMORY);
 }
 
-static void launch_waiting(struct akl_engine *e, struct akl_lane *lane) {
-  struct akl_link *l;
-  while ((l = akl_link_first(&lane->queue)) != NULL) {
-    struct akl_transfer *t = AKL_OWNER(l, struct akl_transfer, link);
-    if (!has_place(lane, t))
-      return;
-    akl_link_remove(l);
-    launch(e, t);
-  }
-}
-
 void akl_engine_start(struct akl_engine *e, struct akl_transfer *t, unsigned lane) {
   t->lane = lane;
-  akl_link_append(&e->lanes[lane].queue, &t->link);
-  launch_waiting(e, &e->lanes[lane]);
+  launch(e, t);
   if (e->watched)
     (void)akl_poller_wake(&e->poller);
 }
@@ -283,7 +287,7 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
     akl_timers_release(&e->timers);
     e->handles--;
   }
-  launch_waiting(e, lane);
+  admit_waiting(e, lane);
 }
 
 /* ============================================================ }

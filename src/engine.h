@@ -19,10 +19,12 @@
 
 enum { AKL_LANES = 64 };
 
-/* A queue in front of the connections to one host (hosts may share one by chance). */
+/* The way to one host (hosts may share one by chance), and who waits for a place in it. What waits
+** is a link of its owner's and not yet a transfer: handles are dear, and many may wait. */
 struct akl_lane {
-  struct akl_link queue; /* of transfers that wait for a place */
+  struct akl_link queue;
   unsigned running;
+  bool admitting;   /* those who wait are being let in */
   bool multiplexed; /* the host speaks HTTP/2 */
   bool fresh;       /* the next exchange opens a connection of its own */
 };
@@ -35,8 +37,10 @@ struct akl_engine {
   akl_usec curl_at; /* when libcurl wants to be called; AKL_NEVER if it does not */
   struct akl_lane lanes[AKL_LANES];
   struct akl_link idle, running, ended; /* transfers */
-  struct akl_link calls;                /* every call that is not over; the call room's */
-  struct akl_link news; /* calls whose program should look at them; the call room's */
+  bool (*admit)(
+      struct akl_link *who); /* let the first of a queue in, or say that it cannot be yet */
+  struct akl_link calls;     /* every call that is not over; the call room's */
+  struct akl_link news;      /* calls whose program should look at them; the call room's */
   unsigned idle_count, handles;
   unsigned connections_kept; /* idle ones that libcurl does not close */
   bool tainted;              /* memory ran out inside libcurl: to be given a new multi handle */
@@ -44,8 +48,10 @@ struct akl_engine {
   bool watched;              /* a host's loop waits for the descriptor */
 };
 
-/* A new engine, or NULL when the system or memory refuses. */
-struct akl_engine *akl_engine_new(void);
+/* A new engine, or NULL when the system or memory refuses. When a place in a lane becomes free,
+** 'admit' is called for the first that waits there; it takes it out of the queue and starts a transfer,
+** or returns false if the place is not enough for it. */
+struct akl_engine *akl_engine_new(bool (*admit)(struct akl_link *who));
 
 /* Close it. All calls must be over. In a process other than the one that made it, only the
 ** descriptors are closed: libcurl would disturb the connections of the parent. */
@@ -75,14 +81,21 @@ struct akl_transfer *akl_engine_transfer(struct akl_engine *e);
 /* Which lane leads to this host: one of the lower half; the upper half is for downloads. */
 unsigned akl_engine_lane(const char *host);
 
-/* Start a prepared transfer as soon as its lane has a place. From now on the engine owns it until
-** it is taken from `ended` or dropped. */
+/* May one more begin in this lane, if 'most' may run there at once? Whoever comes anew has to queue
+** behind those who wait. */
+bool akl_engine_has_place(const struct akl_engine *e, unsigned lane, unsigned most);
+
+/* Let it wait for a place. It may leave the queue at any time. */
+void akl_engine_queue(struct akl_engine *e, unsigned lane, struct akl_link *who);
+
+/* Start a prepared transfer in this lane. From now on the engine owns it until it is taken from
+** `ended` or dropped. */
 void akl_engine_start(struct akl_engine *e, struct akl_transfer *t, unsigned lane);
 
 /* The next transfer that ended, or NULL; it is the caller's until it is recycled. */
 struct akl_transfer *akl_engine_ended(struct akl_engine *e);
 
-/* Take a transfer back, wherever it is: queued, running (then it is cut off), ended or taken. */
+/* Take a transfer back, wherever it is: running (then it is cut off), ended, taken or not started. */
 void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t);
 
 #endif

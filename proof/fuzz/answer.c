@@ -100,7 +100,7 @@ static struct akl_engine *engine;
 static void set_up(void) {
   client = akl_client_new("http://127.0.0.1", &here);
   settings = akl_settings_new();
-  engine = akl_engine_new();
+  engine = akl_engine_new(akl_call_admit);
   fuzz_must(client != NULL && settings != NULL && engine != NULL &&
                 akl_client_credentials(client, AKL_AUTH_KEY, KEY, strlen(KEY), KEY),
             "a client can be made");
