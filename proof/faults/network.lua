@@ -44,7 +44,8 @@ local fine, why = pcall(s.run, s, function()
 end)
 s:stop()
 if not fine then
-  io.write(("\nNetwork faults: it ended early, in '%s': %s.\n"):format(current, tostring(why)))
+  io.write(("\nNetwork faults: it ended early: %s.\n  ./dev faults network --only '%s'\n")
+    :format(tostring(why), current or ""))
   os.exit(1)
 end
 os.exit(result:verdict())

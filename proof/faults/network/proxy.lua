@@ -6,7 +6,8 @@
 ---   latency, jitter   seconds that every byte takes longer, and how much that varies
 ---   rate              bytes in a second
 ---   slice, every      at most so many bytes in one piece, and the seconds between two pieces
----   limit, ends       after so many bytes the connection ends, by "fin" or by "rst"
+---   limit, ends       after so many bytes the connection ends: "fin", "rst", or "gone", which is FIN
+---                     and then RST to whatever is still said
 ---   drop              nothing passes
 ---   slow_close        seconds by which the end of the connection is delayed
 ---   length, flood     the answer announces so many bytes more; it has so many bytes more of headers
@@ -326,34 +327,34 @@ network.__index = network
 ---@param options { https?: boolean, wire?: table, plain?: table, first?: boolean, refuse?: boolean }
 ---@return proof.route
 function network:route(options)
-  local self_route = setmetatable({ open = 0, log = {}, pairs = {}, https = options.https,
+  local new = setmetatable({ open = 0, log = {}, pairs = {}, https = options.https,
     first = options.first, wire = options.wire, plain = options.plain }, route)
   local listener = uv.new_tcp()
   assert(listener:bind("127.0.0.1", 0))
-  self_route.listener, self_route.port = listener, listener:getsockname().port
-  if options.refuse then return self_route end -- bound, so that nobody else listens there
+  new.listener, new.port = listener, listener:getsockname().port
+  if options.refuse then return new end -- bound, so that nobody else listens there
   assert(listener:listen(64, function()
     local client, log = uv.new_tcp(), { wire = {}, plain = {} }
     if not listener:accept(client) then return client:close() end
-    local number = #self_route.log + 1
-    self_route.log[number] = log
+    local number = #new.log + 1
+    new.log[number] = log
     if not options.https then
       log.wire = log.plain
-      local toxics = toxics_for(self_route, "plain", number)
-        or toxics_for(self_route, "wire", number)
-      carry(self_route, client, self.service, toxics, log.plain).outermost = true
+      local toxics = toxics_for(new, "plain", number)
+        or toxics_for(new, "wire", number)
+      carry(new, client, self.service, toxics, log.plain).outermost = true
       return
     end
     function log.wire.connected(server)
-      self.coming[server:getsockname().port] = { route = self_route, number = number,
+      self.coming[server:getsockname().port] = { route = new, number = number,
         log = log.plain }
     end
-    local carried = carry(self_route, client, self.tls, toxics_for(self_route, "wire", number),
+    local carried = carry(new, client, self.tls, toxics_for(new, "wire", number),
       log.wire)
     carried.outermost = true
     carried.up.records, carried.down.records = new_records(), new_records()
   end))
-  return self_route
+  return new
 end
 
 --- What came out of the TLS end begins with a line that says which connection it is.
