@@ -1,6 +1,6 @@
 #!/bin/sh
-# faults.sh [network | system] [--full] [--only WORDS] [--index N]: breaks what the library stands on,
-# the network and the system's calls, and looks at what becomes of calls, jobs and files.
+# faults.sh [network | system] [--full] [--only WORDS] [--index N] [--seed N]: breaks what the
+# library stands on, network and system calls, and looks at what becomes of calls, jobs and files.
 set -eu
 
 case ${1-} in

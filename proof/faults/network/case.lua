@@ -1,5 +1,5 @@
---- One call over one route: makes it, waits until nothing of it is under way, and says how it ended:
---- "right", the name of a typed error, or, when that may not be, a complaint.
+--- One call over one route: makes it, waits until nothing of it is under way, and says how it
+--- ended: "right", the name of a typed error, or, when that may not be, a complaint.
 
 local calls = require "network.calls"
 local core = require "akool.lipsync.core"

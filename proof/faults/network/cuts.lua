@@ -1,7 +1,7 @@
 --- The answer is cut at every byte: by FIN and by RST, in three framings, over http, inside TLS
---- (what was encrypted ends too early, with a proper farewell), and TLS itself is cut (the encrypted
---- bytes end). No cut answer is ever taken for a whole one, each is told by a typed error in time,
---- and whoever created a job learns whether it may exist.
+--- (what was encrypted ends too early, with a proper farewell), and TLS itself is cut (the
+--- encrypted bytes end). No cut answer is ever taken for a whole one, each is told by a typed error
+--- in time, and whoever created a job learns whether it may exist.
 
 local calls = require "network.calls"
 local case = require "network.case"

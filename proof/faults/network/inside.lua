@@ -1,5 +1,5 @@
---- Scenarios that need a process of their own, because they change its world: it runs them and prints
---- a line for each, the parent (see `worlds.lua`) reads them. What they need is a scene.
+--- Scenarios that need a process of their own, because they change its world: it runs them and
+--- prints a line for each, the parent (see `worlds.lua`) reads them. What they need is a scene.
 ---
 ---   lua5.4 proof/faults/network/inside.lua WORLD [the world's own arguments]
 

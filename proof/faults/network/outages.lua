@@ -1,6 +1,6 @@
 --- The service goes away and comes back: restarted between two requests and under one, paused, and
---- connections that come to a halt in turn and go on in any order. Whoever can go on does, at most one
---- job is made, and nobody waits for ever.
+--- connections that come to a halt in turn and go on in any order. Whoever can go on does, at most
+--- one job is made, and nobody waits for ever.
 
 local calls = require "network.calls"
 local core = require "akool.lipsync.core"

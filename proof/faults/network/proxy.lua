@@ -6,11 +6,11 @@
 ---   latency, jitter   seconds that every byte takes longer, and how much that varies
 ---   rate              bytes in a second
 ---   slice, every      at most so many bytes in one piece, and the seconds between two pieces
----   limit, ends       after so many bytes the connection ends: "fin", "rst", or "gone", which is FIN
----                     and then RST to whatever is still said
+---   limit, ends       after so many bytes the connection ends: "fin", "rst", or "gone", which is
+---                     FIN, and then RST to whatever is still said
 ---   drop              nothing passes
 ---   slow_close        seconds by which the end of the connection is delayed
----   length, flood     the answer announces so many bytes more; it has so many bytes more of headers
+---   length, flood     the answer announces so many bytes more; has so many more of headers
 --- And of a connection as a whole:
 ---   timeout, reset    after so many seconds it ends, by FIN or by RST
 ---
@@ -324,7 +324,8 @@ network.__index = network
 
 --- Opens a way to the service, over TLS if `options.https`. The toxics in `wire` are done to the
 --- bytes on the wire, those in `plain` to what they mean; without TLS that is the same.
----@param options { https?: boolean, wire?: table, plain?: table, first?: boolean, refuse?: boolean }
+---@param options { https?: boolean, wire?: table, plain?: table, first?: boolean,
+---  refuse?: boolean }
 ---@return proof.route
 function network:route(options)
   local new = setmetatable({ open = 0, log = {}, pairs = {}, https = options.https,

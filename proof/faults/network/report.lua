@@ -35,7 +35,9 @@ local function line(name, indexes, result)
   io.flush()
 end
 
-function report.head()
+---@param seed integer
+function report.head(seed)
+  io.write(("seed %d\n\n"):format(seed))
   line("scenario", "cases", "how they ended")
 end
 

@@ -1,6 +1,6 @@
---- The toxics of toxiproxy and answers with wrong heads, each on every call, over http and https: the
---- right result or the right typed error, before the deadline. Where a toxic acts on TLS, it acts on
---- the bytes on the wire; heads are tampered with inside it.
+--- The toxics of toxiproxy and answers with wrong heads, each on every call, over http and https:
+--- the right result or the right typed error, before the deadline. Where a toxic acts on TLS, it
+--- acts on the bytes on the wire; heads are tampered with inside it.
 
 local calls = require "network.calls"
 local case = require "network.case"
@@ -35,8 +35,8 @@ local UNENDING = { timeout = 2 * SHORT, create_timeout = 2 * SHORT, stall_timeou
   max_retries = 0 }
 
 -- What each kind does, and how a call may end: `any` call, unless it has a word of its own; `https`
--- where that differs. `fault` is for the service. All calls have one try, but a create has two. `least` and `bytewise` show
--- that there was a toxic at all, where a call goes well.
+-- where that differs. `fault` is for the service. All calls have one try, but a create has two.
+-- `least` and `bytewise` show that there was a toxic at all, where a call goes well.
 local KINDS = {
   { name = "latency", expect = { any = RIGHT }, least = 0.02,
     wire = { up = { latency = 0.03, jitter = 0.02 }, down = { latency = 0.03, jitter = 0.02 } } },

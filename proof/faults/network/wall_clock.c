@@ -1,7 +1,7 @@
 /*
-** wall_clock: preloaded, it moves the wall clock of a process, and nothing but the wall clock, by as
-** many seconds as the file named by WALL_CLOCK says at that moment. (libfaketime also moves timers that
-** go by the monotonic clock.)
+** wall_clock: preloaded, it moves the wall clock of a process, and nothing but the wall clock, by
+** as many seconds as the file named by WALL_CLOCK says at that moment. (libfaketime also moves
+** timers that go by the monotonic clock.)
 */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 --- Where the wall clock jumps by an hour while calls are under way: `wall_clock.c` takes the offset
---- from a file that we rewrite. Deadlines and waits go by the monotonic clock, so nothing ends early,
---- nothing waits an hour longer, and what would have gone well does.
+--- from a file that we rewrite. Deadlines and waits go by the monotonic clock, so nothing ends
+--- early, nothing waits an hour longer, and what would have gone well does.
 
 local calls = require "network.calls"
 local core = require "akool.lipsync.core"

@@ -1,6 +1,6 @@
---- Inside a network of its own: the name server is ours, and says nothing, lies, or comes back. Names
---- that are not found end calls in time, nothing waits for a lookup that is under way, and a create
---- that got no further is made once the name is found again.
+--- Inside a network of its own: the name server is ours, and says nothing, lies, or comes back.
+--- Names that are not found end calls in time, nothing waits for a lookup that is under way, and a
+--- create that got no further is made once the name is found again.
 
 local calls = require "network.calls"
 local core = require "akool.lipsync.core"

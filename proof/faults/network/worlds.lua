@@ -1,5 +1,6 @@
---- Scenarios in a world of their own: a network without a name server, a wall clock that jumps. Each
---- world is a process under a program that makes it; where that program may not, nothing is proved.
+--- Scenarios in a world of their own: a network without a name server, a wall clock that jumps.
+--- Each world is a process under a program that makes it; where that program may not, nothing is
+--- proved.
 
 local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
