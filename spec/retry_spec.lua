@@ -3,6 +3,7 @@
 
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
+local http = require "akool.lipsync.mock.http"
 local lipsync = require "akool.lipsync"
 local uv = require "luv"
 
@@ -208,6 +209,19 @@ describe("client:info", function()
       for _, event in ipairs(retries) do assert.is_true(event.wait >= 1) end
       for _, job in ipairs(jobs) do
         assert.is_true(asked[job.id] - answered[job.id] >= 0.99)
+      end
+    end)
+
+    it("takes a date to be meant by the service's clock, whatever ours says", function()
+      local job = t.job()
+      for _, skew in ipairs { -86400, 86400 } do
+        local there = os.time() + skew
+        t.events = {}
+        t.service:fail { at = "info", status = 503,
+          headers = { Date = http.date(there), ["Retry-After"] = http.date(there + 1) } }
+        assert(t.client { max_retries = 1 }:info(job))
+        local wait = t.events_of("retry")[1].wait
+        assert.is_true(wait >= 1 and wait < 60, ("it waits for %g s"):format(wait))
       end
     end)
 

@@ -103,18 +103,36 @@ static bool copy_value(char *out, size_t room, const char *value, size_t length)
   return true;
 }
 
-/* Retry-After: seconds or a date. */
-static double parse_retry_after(const char *text) {
-  char *end = NULL;
-  if (text[0] >= '0' && text[0] <= '9') {
-    double seconds = strtod(text, &end);
-    return *end == '\0' && strspn(text, "0123456789") == strlen(text) ? seconds : -1;
+/* Retry-After: seconds, or a date, whose meaning is known when all headers are. */
+static void parse_retry_after(struct akl_transfer *t, const char *text) {
+  t->retry_after = -1;
+  t->retry_date = -1;
+  if (text[0] < '0' || text[0] > '9')
+    t->retry_date = curl_getdate(text, NULL);
+  else if (strspn(text, "0123456789") == strlen(text))
+    t->retry_after = strtod(text, NULL);
+}
+
+/* What time it is by the server's clock: ours may be wrong. */
+static time_t server_time(const struct akl_transfer *t) {
+#if LIBCURL_VERSION_NUM >= 0x075400
+  struct curl_header *date;
+  if (curl_easy_header(t->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK) {
+    time_t at = curl_getdate(date->value, NULL);
+    if (at != (time_t)-1)
+      return at;
   }
-  time_t at = curl_getdate(text, NULL);
-  if (at == (time_t)-1)
-    return -1;
-  double wait = difftime(at, time(NULL));
-  return wait > 0 ? wait : 0;
+#else
+  (void)t;
+#endif
+  return time(NULL);
+}
+
+static void settle_retry_after(struct akl_transfer *t) {
+  if (t->retry_date == (time_t)-1)
+    return;
+  double wait = difftime(t->retry_date, server_time(t));
+  t->retry_after = wait > 0 ? wait : 0;
 }
 
 /* "bytes FIRST-LAST/TOTAL", or "bytes" and a star in the place of the range, when none is given. */
@@ -168,7 +186,7 @@ static void note_header(struct akl_transfer *t, const char *line, size_t size) {
       t->framed = true;
   } else if ((value = value_of(line, size, "retry-after:", &length)) != NULL) {
     if (copy_value(text, sizeof text, value, length))
-      t->retry_after = parse_retry_after(text);
+      parse_retry_after(t, text);
   } else if ((value = value_of(line, size, "etag:", &length)) != NULL) {
     if (!copy_value(t->etag, sizeof t->etag, value, length))
       t->etag[0] = '\0';
@@ -183,6 +201,7 @@ static void note_header(struct akl_transfer *t, const char *line, size_t size) {
 static void start_of_answer(struct akl_transfer *t) {
   t->headers_ended = t->framed = t->encoded = false;
   t->retry_after = -1;
+  t->retry_date = -1;
   t->etag[0] = '\0';
   t->range_first = t->range_total = -1;
 }
@@ -221,6 +240,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     return size; /* a trailer */
   } else if (size <= 2 && (line[0] == '\r' || line[0] == '\n')) {
     t->headers_ended = true;
+    settle_retry_after(t);
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (t->file != NULL && (status == 200 || status == 206) && !begin_file(t, status))
       return 0;

@@ -71,6 +71,7 @@ struct akl_transfer {
   bool headers_ended, framed, encoded, refused_address, timed_out, stalled, flooded, starved;
   int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */
+  time_t retry_date;  /* the moment that Retry-After names, or -1 */
   char etag[AKL_ETAG_MAX];
   int64_t range_first, range_total;
   CURLcode result;             /* once ended */

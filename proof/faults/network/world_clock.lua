@@ -98,6 +98,8 @@ function world.rounds(s, file, by)
     local secure = s:client(s.secure)
     local info = s:client():info(s.job.id)
     assert(info and info.id == s.job.id, "an info over http failed")
+    s.service:fail { at = "info", status = 503, retry_after_date = 2 }
+    takes(1, function() assert(s:client(nil, { max_retries = 1 }):info(s.job.id)) end)
     local found, err = secure:info(s.job.id)
     if tonumber(by) > 0 then return assert(found, tostring(err)) end
     -- The certificate was made just now, that is: in an hour.

@@ -64,10 +64,12 @@ end
 ---@return string
 function http.head(status, headers, flood)
   local lines, names = {}, {}
-  for name in pairs(headers) do names[#names + 1] = name end
+  for name in pairs(headers) do
+    if name ~= "Date" then names[#names + 1] = name end
+  end
   table.sort(names)
   lines[1] = ("HTTP/1.1 %d %s"):format(status, REASONS[status] or "Status")
-  lines[2] = "Date: " .. now_date()
+  lines[2] = "Date: " .. (headers.Date or now_date())
   for _, name in ipairs(names) do lines[#lines + 1] = name .. ": " .. headers[name] end
   return table.concat(lines, "\r\n") .. "\r\n" .. (flood or "") .. "\r\n"
 end
