@@ -19,7 +19,9 @@ end
 local RIGHT = words "right"
 local LOST = words("connection_lost", "answer_cut_short")
 local SILENT = { any = words "answer_timeout", download = words "stalled" }
-local SILENT_TLS = { any = words "tls_timeout" }
+-- Which of these is first to run out, when TLS does not come up, is for the machine to decide.
+local SILENT_TLS = { any = words("tls_timeout", "connect_timeout"),
+  download = words("tls_timeout", "connect_timeout", "stalled") }
 local ONCE = { max_retries = 0 }
 local HURRY = { connect_timeout = SHORT / 2, timeout = SHORT, create_timeout = SHORT,
   stall_timeout = SHORT, wait_timeout = 4 * SHORT, max_retries = 0 }
