@@ -24,8 +24,8 @@ local FAULTS = { -- for the service, to frame its answers like that
 }
 local LAYERS = {
   http = { https = false, toxics = "plain", ends = { "fin", "rst" }, step = 1 },
-  https = { https = true, toxics = "plain", ends = { "fin" }, step = 7 },
-  tls = { https = true, toxics = "wire", ends = { "fin", "rst" }, step = 13 },
+  https = { https = true, toxics = "plain", ends = { "fin" }, step = 11 },
+  tls = { https = true, toxics = "wire", ends = { "fin", "rst" }, step = 19 },
 }
 
 -- What may be said of an answer that ended too early. How exactly depends on whose packet is read

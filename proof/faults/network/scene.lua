@@ -17,6 +17,14 @@ local ignored = uv.new_signal()
 ignored:start("sigpipe", function() end)
 ignored:unref()
 
+-- Whoever interrupts us finds nothing of ours still running.
+local interrupted
+for _, name in ipairs { "sigint", "sigterm" } do
+  local signal = uv.new_signal()
+  signal:start(name, function() interrupted = true end)
+  signal:unref()
+end
+
 local SECRETS = { api_key = "proof-key", client_id = "proof-id", client_secret = "proof-secret" }
 local HANGS = 60 -- seconds in which nothing ends: far above every deadline in here
 
@@ -104,6 +112,7 @@ function scene:run(f, ...)
     uv.run("once")
     lipsync.step(0)
     if self.ended ~= seen then seen, since = self.ended, uv.hrtime() end
+    if interrupted then failure = "it was interrupted" end
     if uv.hrtime() - since > HANGS * 1e9 then failure = "nothing ended for a minute" end
   end
   poll:close()
