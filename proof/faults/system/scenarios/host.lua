@@ -1,4 +1,5 @@
--- host: a nap and a question while the loop is a host's, which looks at nothing but the one descriptor.
+-- host: a question, a nap and a question while the loop is a host's, which looks at nothing but the
+-- one descriptor.
 local info = require "system.scenarios.info"
 
 return {
@@ -14,8 +15,10 @@ return {
     local watch = uv.new_poll(engine:pollfd())
     if not watch then return { refused = "the host cannot watch a descriptor" } end
     local question = lipsync.spawn(function()
-      local slept, why = lipsync.sleep(0.01) -- which nothing but the descriptor's timer ends
-      if not slept then return nil, why end
+      local job, why = client:info(given.id)
+      if not job then return nil, why end
+      job, why = lipsync.sleep(0.01) -- which nothing but the descriptor's timer ends
+      if not job then return nil, why end
       return client:info(given.id)
     end)
     local function step()
