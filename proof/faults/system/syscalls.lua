@@ -96,7 +96,8 @@ syscalls.harmless = {
   ["write EINTR"] = true,
 }
 
---- What must not end well: then success would promise what the disk has not.
+--- What must not end well when it is the first of its name: then success would promise what the
+--- disk has not. The first fsync is of the file; the second, of its folder, is not that grave.
 syscalls.decisive = { ["fsync EIO"] = true, ["fsync ENOSPC"] = true, ["fsync EDQUOT"] = true }
 
 --- Where the fault lies: an error that comes of such a call is of this kind, and sends nobody to
