@@ -33,6 +33,13 @@ local function harmless(case)
     or not case.scenario.paid and syscalls.repeated[case.call]
 end
 
+--- Does an error say where the fault lies? A poll that ran out of time says it in its message.
+local function is_of_its_kind(case, err)
+  local kind = syscalls.kind[case.call]
+  return kind == nil or err.kind == kind or err.name == "wait_timeout"
+    or case.mode == "on" and err.kind == "timeout" and syscalls.again[case.error]
+end
+
 --- What is wrong with how a program ended, nil if nothing is; and its report.
 ---@param world table
 ---@param result table  # of tracer.run
@@ -57,9 +64,8 @@ function judge.ending(world, result, case)
     if case and harmless(case) then
       return "this should not have mattered: " .. report.text, report
     end
-    local kind = case and syscalls.kind[case.call] or report.error.kind
-    if report.error.kind ~= kind and report.error.name ~= "wait_timeout" then -- it tells the rest
-      return ("an error of the kind %s: %s"):format(kind, report.text), report
+    if case and not is_of_its_kind(case, report.error) then
+      return ("an error that sends one to look elsewhere: %s"):format(report.text), report
     end
   elseif report.value == nil then
     return "neither a result nor an error", report

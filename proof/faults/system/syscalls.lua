@@ -83,8 +83,12 @@ syscalls.exempt = {
 }
 
 --- Calls and errors that no program can outlive when they come back at every attempt: a signal
---- that interrupts each write, for ever, is not a thing of this world.
-syscalls.passing = { ["write EINTR"] = true }
+--- that interrupts each write, for ever, is not a thing of this world. (An open that is interrupted
+--- is repeated by libuv, which the report needs; the library gives up at once.)
+syscalls.passing = { ["write EINTR"] = true, ["openat EINTR"] = true }
+
+--- What only says "again", or "too late": when it lasts, time runs out, and the error says so.
+syscalls.again = { EAGAIN = true, EINTR = true, ETIMEDOUT = true }
 
 --- What must not matter when it happens once: these calls, whatever their error …
 syscalls.harmless = {
