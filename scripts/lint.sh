@@ -31,10 +31,22 @@ tidy() {
     xargs -n 1 -P "$(getconf _NPROCESSORS_ONLN)" clang-tidy -p build/lint-clang --quiet
 }
 
+# What the module that gcc made has of the protections that its build asks for.
+hardened() {
+  readelf -W -d -l --dyn-syms build/lint-gcc/akool/lipsync/core.so >build/hardening.txt
+  for mark in __stack_chk_fail __snprintf_chk BIND_NOW GNU_RELRO; do
+    grep -q "$mark" build/hardening.txt || {
+      echo "core.so has no $mark"
+      return 1
+    }
+  done
+}
+
 scripts/setup.sh lint
 mkdir -p build
 
 check gcc compile gcc -fanalyzer
+check hardening hardened
 check clang compile clang
 check clang-format clang-format --dry-run -Werror $(find src bench proof -name '*.[ch]')
 check clang-tidy tidy
