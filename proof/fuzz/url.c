@@ -36,9 +36,10 @@ static void check_parts(const char *url, const struct akl_url *u) {
   fuzz_must(scheme != NULL && strcmp(scheme, u->https ? "https" : "http") == 0,
             "the scheme is the one that libcurl sees");
   fuzz_must(user == NULL, "there are no credentials in a URL");
-  size_t brackets = host != NULL && host[0] == '[';
-  fuzz_must(host != NULL && strncasecmp(host + brackets, u->host, strlen(u->host)) == 0 &&
-                strchr("]%", host[brackets + strlen(u->host)]) != NULL,
+  bool bracketed = host != NULL && host[0] == '[';
+  const char *ends = bracketed ? "]%" : ""; /* a zone stands before the bracket, and only there */
+  fuzz_must(host != NULL && strncasecmp(host + bracketed, u->host, strlen(u->host)) == 0 &&
+                strchr(ends, host[bracketed + strlen(u->host)]) != NULL,
             "the host is the one that libcurl sees");
   curl_free(scheme);
   curl_free(host);
