@@ -66,6 +66,15 @@ local function settings(input, pool)
   return given
 end
 
+local left -- actions that may still be taken
+
+local function arm(input, pool)
+  setmetatable({}, { __gc = function()
+    act(input, pool)
+    if left > 0 then arm(input, pool) end
+  end })
+end
+
 local actions = {
   function(input, pool) -- a method
     local object, name = any(input, pool), input:pick(METHODS)
@@ -122,8 +131,8 @@ local actions = {
     if #pool > 0 then table.remove(pool, 1 + input:byte() % #pool) end
     if input:byte() % 2 == 0 then collectgarbage() end
   end,
-  function(input, pool) -- a finalizer
-    setmetatable({}, { __gc = function() act(input, pool) end })
+  function(input, pool) -- a finalizer, in this cycle of the collector and all that follow
+    arm(input, pool)
     if input:byte() % 2 == 0 then collectgarbage() end
   end,
   function(input, pool) -- a task
@@ -145,8 +154,6 @@ local actions = {
   end,
 }
 
-local left
-
 act = function(input, pool)
   if left == 0 or input:over() then return end
   left = left - 1
@@ -156,6 +163,7 @@ end
 return function(bytes)
   local input, pool = bytes_to.new(bytes), { check.foreign(), coroutine.create(function() end), {} }
   left = MOST
+  collectgarbage("incremental", input:byte() % 2 == 0 and 0 or 200, 400) -- a pause of 0: it never rests
   while left > 0 and not input:over() do act(input, pool) end
   left = 0 -- what finalizers do from here on is nothing
   if #bytes % 2 == 0 then core.engine():close() end
