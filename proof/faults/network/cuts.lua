@@ -12,7 +12,8 @@ local cuts = {}
 local AT_ONCE = 48
 local DEADLINE = 10 -- s, of the client; no cut should come near it
 local SIGNATURES = 8  -- bytes by which two TLS handshakes differ
-local TLS_SPREAD = 72 -- and two TLS streams: an answer may come in a record or two more
+local TLS_SPREAD = 72 -- and two TLS streams: an answer may come in a record or two more,
+                      -- so what the records carry is compared, not their own bytes
 local SPREAD = 4      -- and two answers, which count what they hand out
 local MEASURED = 5    -- times, since the shortest stream is the one that counts
 
@@ -51,13 +52,13 @@ local function first_answer(row, outcome)
   return log and log[LAYERS[row.layer].toxics].down
 end
 
---- Has all of the answer that matters been delivered over the first connection?
+--- Has all of the answer that matters been delivered over the first connection? `length` is what
+--- an uncut one carries.
 local function delivered(row, outcome, length)
   local seen = first_answer(row, outcome)
   if not seen then return false end
   if row.layer == "tls" then
-    local whole = seen.records.whole
-    return whole >= length - SIGNATURES and seen.passed >= whole
+    return seen.records.carried >= length - SIGNATURES and seen.passed >= seen.records.whole
   end
   return seen.passed >= math.max(length, seen.offered)
 end
@@ -91,14 +92,16 @@ local function judge(row, outcome, n, length)
   end
 end
 
---- How many bytes the uncut answer has, as the cut counts them.
+--- How many bytes the uncut answer has as the cut counts them, and how many it carries.
 local function length_of(s, row)
-  local least = math.huge
+  local least, carried = math.huge, math.huge
   for _ = 1, MEASURED do
     local down = first_answer(row, cut_at(s, row))
-    least = math.min(least, row.layer == "tls" and down.records.whole or down.offered)
+    local records = row.layer == "tls" and down.records
+    least = math.min(least, records and records.whole or down.offered)
+    carried = math.min(carried, records and records.carried or down.offered)
   end
-  return least
+  return least, carried
 end
 
 --- Where to cut: at every byte, or at every `step`-th and around the ends.
@@ -124,7 +127,7 @@ local function run(s, row, report, index)
     order.headers = { Connection = "close" }
   end
   s.service:fail(order)
-  local length = length_of(s, row)
+  local length, carried = length_of(s, row)
   local list, last = places(row, length, report.full and 1 or row.step, index)
   local outcomes, errors = lipsync.map(list, function(n) return cut_at(s, row, n) end,
     { concurrency = AT_ONCE })
@@ -132,7 +135,7 @@ local function run(s, row, report, index)
   for i, n in ipairs(list) do
     local outcome = outcomes[i]
     if not outcome then error(errors[i], 0) end
-    local wrong = judge(row, outcome, n, length) or unjust[outcome.name]
+    local wrong = judge(row, outcome, n, carried) or unjust[outcome.name]
     local again = #outcome.route.log > 1 and outcome.word == "right" and row.call ~= "token"
     report:count(row.name, n, again and "right (asked again)" or outcome.word, wrong)
   end

@@ -247,11 +247,12 @@ records.__index = records
 
 local ALERT, DATA = 21, 23
 local CLOSE_NOTIFY = 19 -- bytes of the record, encrypted by TLS 1.3
+local AROUND = 17       -- bytes that TLS 1.3 adds to what a record of data carries
 
---- Reads along: how many records of data there were, and where the last one ended that was more
---- than a farewell.
+--- Reads along: how many records of data there were and what they carried, however it was divided
+--- among them, and where the last one ended that was more than a farewell.
 local function new_records()
-  return setmetatable({ buffer = "", offset = 0, data = 0, whole = 0 }, records)
+  return setmetatable({ buffer = "", offset = 0, data = 0, carried = 0, whole = 0 }, records)
 end
 
 function records:feed(bytes)
@@ -262,7 +263,10 @@ function records:feed(bytes)
     self.buffer, self.offset = self.buffer:sub(6 + size), self.offset + 5 + size
     if kind == DATA then self.data = self.data + 1 end
     self.farewell = kind == ALERT or kind == DATA and size == CLOSE_NOTIFY
-    if not self.farewell then self.whole = self.offset end
+    if not self.farewell then
+      self.whole = self.offset
+      if kind == DATA then self.carried = self.carried + size - AROUND end
+    end
   end
 end
 
