@@ -54,6 +54,28 @@ static inline void akl_lua_getvalue(lua_State *L, int index) {
 #endif
 }
 
+/* [-0, +1, -] Push what the table at 'index' has for this address. */
+static inline void akl_lua_rawgetp(lua_State *L, int index, const void *key) {
+#if LUA_VERSION_NUM >= 502
+  (void)lua_rawgetp(L, index, key);
+#else
+  lua_pushlightuserdata(L, (void *)(size_t)key);
+  lua_rawget(L, index);
+#endif
+}
+
+/* [-1, +0, m] Pop a value and keep it in the table at 'index' (not relative to the top) for this
+** address. */
+static inline void akl_lua_rawsetp(lua_State *L, int index, const void *key) {
+#if LUA_VERSION_NUM >= 502
+  lua_rawsetp(L, index, key);
+#else
+  lua_pushlightuserdata(L, (void *)(size_t)key);
+  lua_insert(L, -2);
+  lua_rawset(L, index);
+#endif
+}
+
 /* [-0, +0, e] Register functions in the table on top of the stack. */
 static inline void akl_lua_register(lua_State *L, const luaL_Reg *functions) {
 #if LUA_VERSION_NUM >= 502

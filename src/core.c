@@ -9,7 +9,7 @@
 #include "compat.h"
 #include "protocol.h"
 
-#define ENGINE "akool.lipsync.engine"
+static const char ENGINE[] = "akool.lipsync.engine";
 enum { OLDEST_LIBCURL = 0x074A00 }; /* 7.74.0 */
 
 #define AKL_EXPORT __attribute__((visibility("default")))
@@ -24,7 +24,24 @@ void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, con
   lua_newtable(L);
   akl_lua_register(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, name);
+}
+
+void akl_core_set_class(lua_State *L, const char *name) {
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, name);
+  lua_setmetatable(L, -2);
+}
+
+void *akl_core_check(lua_State *L, int index, const char *name) {
+  void *value = lua_touserdata(L, index);
+  if (value != NULL && lua_getmetatable(L, index)) {
+    akl_lua_rawgetp(L, LUA_REGISTRYINDEX, name);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (same)
+      return value;
+  }
+  return luaL_checkudata(L, index, name); /* knows how to say it */
 }
 
 /* {====== The engine ====== */
@@ -43,7 +60,7 @@ static void close_engine(struct akl_engine_box *box) {
 }
 
 static struct akl_engine_box *check_box(lua_State *L) {
-  return luaL_checkudata(L, 1, ENGINE);
+  return akl_core_check(L, 1, ENGINE);
 }
 
 static struct akl_engine *check_open(lua_State *L) {
@@ -66,8 +83,7 @@ static struct akl_engine *check_engine(lua_State *L) {
 static struct akl_engine_box *new_engine(lua_State *L) {
   struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
   *box = (struct akl_engine_box){.born = akl_now()};
-  luaL_getmetatable(L, ENGINE);
-  lua_setmetatable(L, -2);
+  akl_core_set_class(L, ENGINE);
   lua_newtable(L);
   lua_newtable(L);
   lua_pushliteral(L, "v");

@@ -93,8 +93,16 @@ void akl_core_open_client(lua_State *L);
 void akl_core_open_op(lua_State *L);
 void akl_core_open_value(lua_State *L);
 
-/* [-0, +0, m] Make a metatable named 'name' with these methods and metamethods. */
+/* [-0, +0, m] Make a class with these methods and metamethods. 'name' lasts as long as the module: its
+** address is what the class is known by. */
 void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+
+/* [-0, +0, -] Make the value on top one of this class. */
+void akl_core_set_class(lua_State *L, const char *name);
+
+/* [-0, +0, v] The userdata of this class at 'index'; raises when it is something else. Does what
+** luaL_checkudata does, without looking for the name as a string. */
+void *akl_core_check(lua_State *L, int index, const char *name);
 
 /* Start an op; methods of a client. */
 int akl_core_create(lua_State *L);

@@ -10,8 +10,8 @@
 #include "core.h"
 #include "protocol.h"
 
-#define CLIENT "akool.lipsync.client"
-#define SETTINGS "akool.lipsync.settings"
+static const char CLIENT[] = "akool.lipsync.client";
+static const char SETTINGS[] = "akool.lipsync.settings";
 enum { CREDENTIAL_MAX = 4096 }; /* bytes */
 
 /* {====== Settings ====== */
@@ -53,8 +53,7 @@ static int core_settings(lua_State *L) {
   lua_settop(L, 1);
   struct akl_settings **box = akl_lua_newuserdata(L, sizeof(struct akl_settings *));
   *box = NULL;
-  luaL_getmetatable(L, SETTINGS);
-  lua_setmetatable(L, -2);
+  akl_core_set_class(L, SETTINGS);
   struct akl_settings *s = *box = akl_settings_new();
   if (s == NULL)
     return luaL_error(L, "not enough memory");
@@ -89,13 +88,13 @@ static int core_settings(lua_State *L) {
 }
 
 struct akl_settings *akl_core_check_settings(lua_State *L, int index) {
-  struct akl_settings **box = luaL_checkudata(L, index, SETTINGS);
+  struct akl_settings **box = akl_core_check(L, index, SETTINGS);
   luaL_argcheck(L, *box != NULL, index, "these settings are not complete");
   return *box;
 }
 
 static int settings_gc(lua_State *L) {
-  struct akl_settings **box = luaL_checkudata(L, 1, SETTINGS);
+  struct akl_settings **box = akl_core_check(L, 1, SETTINGS);
   akl_settings_unref(*box);
   *box = NULL;
   return 0;
@@ -105,7 +104,7 @@ static int settings_gc(lua_State *L) {
 ** {====== Clients ====== */
 
 struct akl_client *akl_core_check_client(lua_State *L, int index) {
-  struct akl_client **box = luaL_checkudata(L, index, CLIENT);
+  struct akl_client **box = akl_core_check(L, index, CLIENT);
   luaL_argcheck(L, *box != NULL, index, "this client is not complete");
   return *box;
 }
@@ -126,8 +125,7 @@ static int core_client(lua_State *L) {
     return akl_core_refuse(L, AKL_CAUSE_BAD_BASE_URL, "base_url", bad);
   struct akl_client **box = akl_lua_newuserdata(L, sizeof(struct akl_client *));
   *box = NULL;
-  luaL_getmetatable(L, CLIENT);
-  lua_setmetatable(L, -2);
+  akl_core_set_class(L, CLIENT);
   *box = akl_client_new(base, &url);
   if (*box == NULL)
     return luaL_error(L, "not enough memory");
@@ -188,13 +186,13 @@ static int client_redact(lua_State *L) {
 }
 
 static int client_tostring(lua_State *L) {
-  struct akl_client **box = luaL_checkudata(L, 1, CLIENT);
-  lua_pushfstring(L, CLIENT " (%s)", *box == NULL ? "incomplete" : (*box)->base_url);
+  struct akl_client **box = akl_core_check(L, 1, CLIENT);
+  lua_pushfstring(L, "%s (%s)", CLIENT, *box == NULL ? "incomplete" : (*box)->base_url);
   return 1;
 }
 
 static int client_gc(lua_State *L) {
-  struct akl_client **box = luaL_checkudata(L, 1, CLIENT);
+  struct akl_client **box = akl_core_check(L, 1, CLIENT);
   akl_client_unref(*box);
   *box = NULL;
   return 0;

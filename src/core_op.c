@@ -10,7 +10,7 @@
 #include "core.h"
 #include "protocol.h"
 
-#define OP "akool.lipsync.op"
+static const char OP[] = "akool.lipsync.op";
 
 /* {====== Birth ====== */
 
@@ -22,8 +22,7 @@ static struct akl_op *new_op(lua_State *L, size_t job) {
   akl_link_init(&op->call.link);
   akl_link_init(&op->call.news);
   akl_link_init(&op->call.waiting);
-  luaL_getmetatable(L, OP);
-  lua_setmetatable(L, -2);
+  akl_core_set_class(L, OP);
   return op;
 }
 
@@ -149,7 +148,7 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
 ** {====== What an op tells ====== */
 
 static struct akl_op *check_op(lua_State *L) {
-  struct akl_op *op = luaL_checkudata(L, 1, OP);
+  struct akl_op *op = akl_core_check(L, 1, OP);
   return op;
 }
 
@@ -280,7 +279,7 @@ static int op_gc(lua_State *L) {
 
 static int op_tostring(lua_State *L) {
   struct akl_call *c = &check_op(L)->call;
-  lua_pushfstring(L, OP " (%s, %s)", akl_call_word((enum akl_call_kind)c->kind),
+  lua_pushfstring(L, "%s (%s, %s)", OP, akl_call_word((enum akl_call_kind)c->kind),
                   c->state == AKL_OVER ? "over" : "under way");
   return 1;
 }

@@ -8,7 +8,7 @@
 #include "compat.h"
 #include "core.h"
 
-#define ERROR "akool.lipsync.error"
+static const char ERROR[] = "akool.lipsync.error";
 
 static void set_string(lua_State *L, const char *field, const char *value) {
   if (value == NULL)
@@ -55,8 +55,7 @@ void akl_core_push_error(lua_State *L, const struct akl_error *e, const char *jo
     set_string(L, "status", status);
     lua_setfield(L, -2, "job");
   }
-  luaL_getmetatable(L, ERROR);
-  lua_setmetatable(L, -2);
+  akl_core_set_class(L, ERROR);
 }
 
 int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const char *problem) {
