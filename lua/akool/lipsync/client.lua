@@ -1,11 +1,12 @@
 -- client: the calls. Each starts an op in the C core and awaits it; what the op tells on the way
 -- goes to the caller's callbacks, in the caller's task.
 
+local await = require "akool.lipsync.await"
 local core = require "akool.lipsync.core"
 local credentials = require "akool.lipsync.credentials"
 local download = require "akool.lipsync.download"
+local follow = require "akool.lipsync.follow"
 local job = require "akool.lipsync.job"
-local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 
 ---@alias akool.lipsync.ErrorKind
@@ -41,11 +42,11 @@ local options = require "akool.lipsync.options"
 ---@field job akool.lipsync.Job? # the job that it is about, at least its id
 
 ---@class akool.lipsync.Client
----@field package core userdata
----@field package merged table      # all options, without credentials
----@field package settings userdata # the same, for the core
----@field package jobs table        # the metatable of its jobs
----@field package renew (fun(): true?, akool.lipsync.Error?)? # asks credential functions again
+---@field core userdata           # this field and the next four are the library's own
+---@field merged table      # all options, without credentials
+---@field settings userdata # the same, for the core
+---@field jobs table        # the metatable of its jobs
+---@field renew (fun(): true?, akool.lipsync.Error?)? # asks credential functions again
 local Client = {}
 Client.__index = Client
 Client.__name = "akool.lipsync.client"
@@ -54,92 +55,19 @@ function Client:__tostring()
   return tostring(self.core)
 end
 
--- Events ---------------------------------------------------------------------------------------
-
-local function log(event)
-  local line = { ("akool.lipsync %.3f %s %s"):format(event.at, event.op, event.type) }
-  for _, name in ipairs { "request", "job", "status", "http_status", "code", "error", "attempt",
-    "seconds", "wait" } do
-    local value = event[name]
-    if value ~= nil then
-      line[#line + 1] = (type(value) == "number" and "%s=%.6g" or "%s=%s"):format(name, value)
-    end
-  end
-  io.stderr:write(table.concat(line, " "), "\n")
-end
-
--- Awaiting -------------------------------------------------------------------------------------
-
---- Call a callback. If it raises, its error goes to the caller, and the op it is about ends.
-local function tell(op, callback, ...)
-  local ok, why = pcall(callback, ...)
-  if not ok then
-    op:cancel()
-    error(why, 0)
-  end
-end
-
---- Pass an op's news to the callbacks until it has a last word, or one of `wanted`.
-local function await(self, op, opts, wanted)
-  local on_event = opts and opts.on_event or self.merged.on_event
-  local on_progress = opts and opts.on_progress or self.merged.on_progress
-  while true do
-    local kind, value, extra = loop.next(op)
-    if kind == "event" then
-      if options.logging then log(value) end
-      if on_event then tell(op, on_event, value) end
-    elseif kind == "progress" then
-      if on_progress then tell(op, on_progress, value, extra) end
-    elseif kind == "failed" then
-      if value.job then setmetatable(value.job, self.jobs) end
-      return kind, value
-    elseif kind == "done" or kind == wanted then
-      return kind, value
-    end
-  end
-end
-
---- Await an op that has one result.
-local function result(self, op, opts)
-  local kind, value = await(self, op, opts)
-  if kind == "failed" then return nil, value end
-  return value
-end
-
---- The settings for one call.
-local function settings_for(self, opts)
-  if opts == nil or next(opts) == nil then return self.settings end
-  return options.settings(options.merge(self.merged, opts))
-end
-
---- Start and await with `run`; when credentials come from functions, ask for them first, and once
---- more when the service refuses them (a refused request did nothing, so it may be repeated).
-local function with_credentials(self, run)
-  if not self.renew then return run() end
-  local ok, err = self.renew()
-  if not ok then return nil, err end
-  local value
-  value, err = run()
-  if value == nil and err.code == 1101 then
-    ok = self.renew()
-    if ok then value, err = run() end
-  end
-  return value, err
-end
-
 --- Start an info or credits op and await it.
 local function attempt(self, name, settings, opts, id)
   local client = self.core
   local op, err = client[name](client, settings, id)
   if not op then return nil, err end
-  return result(self, op, opts)
+  return await.result(self, op, opts)
 end
 
 --- An info or credits op, from start to result.
 local function call(self, name, opts, id)
-  local settings = settings_for(self, opts)
+  local settings = await.settings(self, opts)
   if not self.renew then return attempt(self, name, settings, opts, id) end
-  return with_credentials(self, function() return attempt(self, name, settings, opts, id) end)
+  return await.with_credentials(self, function() return attempt(self, name, settings, opts, id) end)
 end
 
 --- A create must not lose its job to a callback that raises: the callback's error waits until the
@@ -188,12 +116,12 @@ end
 
 local function create(self, params, opts)
   local guard, raise = guarded(opts, self.merged)
-  local settings = settings_for(self, opts)
-  local made, err = with_credentials(self, function()
+  local settings = await.settings(self, opts)
+  local made, err = await.with_credentials(self, function()
     local op, problem = self.core:create(settings, params.video_url, params.audio_url,
       params.webhook_url)
     if not op then return nil, problem end
-    return result(self, op, guard)
+    return await.result(self, op, guard)
   end)
   raise(made, err)
   if not made then return nil, err end
@@ -225,76 +153,6 @@ function Client:info(given, opts)
   return setmetatable(found, self.jobs)
 end
 
---- How old a job is that was not over when it was last seen; nil for any other, about which the first
---- request is due. A clock that is wrong makes the job seem older, and it is asked about at once, or
---- newer.
-local function age_of(given)
-  if type(given) ~= "table" then return nil end
-  if given.status ~= "queueing" and given.status ~= "processing" then return nil end
-  local created_at = given.created_at
-  return type(created_at) == "number" and math.max(0, os.time() - created_at) or 0
-end
-
---- What following a job has to remember. Of the job itself only the status, so that whoever waits for
---- many of them does not keep their data. `told` is a status that the caller has told already.
-local function follow(self, given, id, opts, told)
-  return { client = self, settings = settings_for(self, opts), id = id, opts = opts, status = told,
-    age = age_of(given) }
-end
-
-local function start(following)
-  local op, err = following.client.core:poll(following.settings, following.id, following.age)
-  following.op = op
-  return op, err
-end
-
---- The next news of the job, from the op under way.
-local function news(following)
-  local kind, value = await(following.client, following.op, following.opts, "status")
-  if kind == "failed" then return nil, value end
-  return value
-end
-
---- The news of an op that is started for it.
-local function first_news(following)
-  local op, err = start(following)
-  if not op then return nil, err end
-  return news(following)
-end
-
---- The next news of the job. When functions give the credentials and the service refuses them, they
---- are asked again.
-local function ask(following)
-  local self, op = following.client, following.op
-  if not self.renew then return (op and news or first_news)(following) end
-  if not op then
-    return with_credentials(self, function() return first_news(following) end)
-  end
-  local found, err = news(following)
-  if not found and err.code == 1101 and self.renew() then return first_news(following) end
-  return found, err
-end
-
---- The next round of a poll: a status and the job, "error" and an error, or nil after the end.
-local function advance(following)
-  if following.over then return nil end
-  local found, err = ask(following)
-  if not found then
-    following.over = true
-    if err.job then err.job.status = err.job.status or following.status end
-    return "error", err
-  end
-  following.over = found.status == "completed" or found.status == "failed"
-  local told = following.status == found.status
-  following.status = found.status
-  if told and not following.over then return advance(following) end
-  return found.status, setmetatable(found, following.client.jobs)
-end
-
-local function stop(following)
-  if following.op then following.op:cancel() end
-end
-
 --- Follow a job: every status it takes, from the first answer on, until it is completed or failed.
 --- A failure to follow it comes as the last round: "error", err. The job itself goes on then.
 ---@param given akool.lipsync.Job|string
@@ -302,54 +160,10 @@ end
 ---@return fun(): string?, akool.lipsync.Job|akool.lipsync.Error|nil
 function Client:poll(given, opts)
   options.check(opts, "call", 2)
-  local following = follow(self, given, job.id_of(given, "poll", 2), opts)
+  local following = follow.new(self, given, job.id_of(given, "poll", 2), opts)
   -- Lua 5.4 closes the fourth value when the loop is left; elsewhere the collector does.
-  return function() return advance(following) end, nil, nil,
-    setmetatable({}, { __close = function() stop(following) end })
-end
-
---- What the service says about a failure, if it does. The fields are not documented; these were
---- seen. Fit to be printed: the words as they came are in job.data.
-local function reason(self, data)
-  for _, name in ipairs { "error_msg", "error_message", "error_reason" } do
-    if type(data[name]) == "string" and data[name] ~= "" then
-      return self.core:redact((data[name]:sub(1, 256):gsub("%c", " ")))
-    end
-  end
-end
-
---- What the end of a job means for whoever waited for it.
-local function ended(self, found)
-  if found.status == "completed" then return found end
-  return nil, core.error("job_failed", ("Job %s failed."):format(found.id),
-    { job = found, server_message = reason(self, found.data) })
-end
-
---- Wait for an end when nobody is to be told of anything before. This is what most programs do for
---- most of their time, perhaps for thousands of jobs at once: it needs a shallow stack and no table.
-local function wait_quietly(self, given, id, opts)
-  local op, err = self.core:poll(settings_for(self, opts), id, age_of(given))
-  if not op then return nil, err end
-  local kind, value = loop.next(op, true)
-  if kind == "done" then return ended(self, setmetatable(value, self.jobs)) end
-  setmetatable(value.job, self.jobs)
-  return nil, value
-end
-
---- `told` is the status that the caller has told of already.
-local function wait(self, given, id, opts, told)
-  local on_status = opts and opts.on_status or self.merged.on_status
-  local on_event = opts and opts.on_event or self.merged.on_event
-  if not (on_status or on_event or self.renew or options.logging) then
-    return wait_quietly(self, given, id, opts)
-  end
-  local following = follow(self, given, id, opts, told)
-  while true do
-    local status, found = advance(following)
-    if status == "error" then return nil, found end
-    if on_status then tell(following.op, on_status, status, found) end
-    if following.over then return ended(self, found) end
-  end
+  return function() return follow.advance(following) end, nil, nil,
+    setmetatable({}, { __close = function() follow.stop(following) end })
 end
 
 --- Wait for a job's end.
@@ -359,7 +173,7 @@ end
 ---@return akool.lipsync.Error?     # kind "failed" when the job failed; "timeout" when it goes on
 function Client:wait(given, opts)
   options.check(opts, "call", 2)
-  return wait(self, given, job.id_of(given, "wait", 2), opts)
+  return follow.wait(self, given, job.id_of(given, "wait", 2), opts)
 end
 
 local function check_path(path, level)
@@ -374,12 +188,12 @@ local function about(self, given, id)
 end
 
 local function fetch_result(self, given, path, opts)
-  local settings = settings_for(self, opts)
+  local settings = await.settings(self, opts)
   local wants_progress = (opts and opts.on_progress or self.merged.on_progress) ~= nil
   return download.result(self, given, opts, function(url, id)
     local file
     local op, err = self.core:download(settings, url, path, id, wants_progress)
-    if op then file, err = result(self, op, opts) end
+    if op then file, err = await.result(self, op, opts) end
     if err then err.job = about(self, given, id) end
     return file, err
   end)
@@ -410,7 +224,7 @@ function Client:generate(params, path, opts)
   local fine, err = check_create(params, 2)
   if not fine then return nil, err end
   check_path(path, 2)
-  fine, err = core.try_path(settings_for(self, opts), path)
+  fine, err = core.try_path(await.settings(self, opts), path)
   if not fine then return nil, err end
   local made
   made, err = create(self, params, opts)
@@ -418,7 +232,7 @@ function Client:generate(params, path, opts)
   local on_status = opts and opts.on_status or self.merged.on_status
   if on_status then on_status(made.status, made) end
   local finished
-  finished, err = wait(self, made, made.id, opts, made.status)
+  finished, err = follow.wait(self, made, made.id, opts, made.status)
   if not finished then return nil, err end
   return fetch_result(self, finished, path, opts)
 end

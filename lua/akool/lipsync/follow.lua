@@ -1,0 +1,142 @@
+-- follow: following a job to its end, status by status or quietly.
+
+local await = require "akool.lipsync.await"
+local core = require "akool.lipsync.core"
+local loop = require "akool.lipsync.loop"
+local options = require "akool.lipsync.options"
+
+local follow = {}
+
+--- How old a job is that was not over when it was last seen; nil for any other, about which the first
+--- request is due. A clock that is wrong makes the job seem older, and it is asked about at once, or
+--- newer.
+local function age_of(given)
+  if type(given) ~= "table" then return nil end
+  if given.status ~= "queueing" and given.status ~= "processing" then return nil end
+  local created_at = given.created_at
+  return type(created_at) == "number" and math.max(0, os.time() - created_at) or 0
+end
+
+--- What following a job has to remember. Of the job itself only the status, so that whoever waits for
+--- many of them does not keep their data. `told` is a status that the caller has told already.
+---@param client akool.lipsync.Client
+---@param given akool.lipsync.Job|string
+---@param id string
+---@param opts akool.lipsync.Options?
+---@param told string?
+---@return table following
+function follow.new(client, given, id, opts, told)
+  return { client = client, settings = await.settings(client, opts), id = id, opts = opts,
+    status = told, age = age_of(given) }
+end
+
+local function start(following)
+  local op, err = following.client.core:poll(following.settings, following.id, following.age)
+  following.op = op
+  return op, err
+end
+
+--- The next news of the job, from the op under way.
+local function news(following)
+  local kind, value = await.news(following.client, following.op, following.opts, "status")
+  if kind == "failed" then return nil, value end
+  return value
+end
+
+--- The news of an op that is started for it.
+local function first_news(following)
+  local op, err = start(following)
+  if not op then return nil, err end
+  return news(following)
+end
+
+--- The next news of the job. When functions give the credentials and the service refuses them, they
+--- are asked again.
+local function ask(following)
+  local client, op = following.client, following.op
+  if not client.renew then return (op and news or first_news)(following) end
+  if not op then
+    return await.with_credentials(client, function() return first_news(following) end)
+  end
+  local found, err = news(following)
+  if not found and err.code == 1101 and client.renew() then return first_news(following) end
+  return found, err
+end
+
+--- The next round of a poll: a status and the job, "error" and an error, or nil after the end.
+---@param following table
+---@return string? status
+---@return akool.lipsync.Job|akool.lipsync.Error|nil
+function follow.advance(following)
+  if following.over then return nil end
+  local found, err = ask(following)
+  if not found then
+    following.over = true
+    if err.job then err.job.status = err.job.status or following.status end
+    return "error", err
+  end
+  following.over = found.status == "completed" or found.status == "failed"
+  local told = following.status == found.status
+  following.status = found.status
+  if told and not following.over then return follow.advance(following) end
+  return found.status, setmetatable(found, following.client.jobs)
+end
+
+--- Ask no more.
+---@param following table
+function follow.stop(following)
+  if following.op then following.op:cancel() end
+end
+
+--- What the service says about a failure, if it does. The fields are not documented; these were
+--- seen. Fit to be printed: the words as they came are in job.data.
+local function reason(client, data)
+  for _, name in ipairs { "error_msg", "error_message", "error_reason" } do
+    if type(data[name]) == "string" and data[name] ~= "" then
+      return client.core:redact((data[name]:sub(1, 256):gsub("%c", " ")))
+    end
+  end
+end
+
+--- What the end of a job means for whoever waited for it.
+local function ended(client, found)
+  if found.status == "completed" then return found end
+  return nil, core.error("job_failed", ("Job %s failed."):format(found.id),
+    { job = found, server_message = reason(client, found.data) })
+end
+
+--- Wait for an end when nobody is to be told of anything before. This is what most programs do for
+--- most of their time, perhaps for thousands of jobs at once: it needs a shallow stack and no table.
+local function wait_quietly(client, given, id, opts)
+  local op, err = client.core:poll(await.settings(client, opts), id, age_of(given))
+  if not op then return nil, err end
+  local kind, value = loop.next(op, true)
+  if kind == "done" then return ended(client, setmetatable(value, client.jobs)) end
+  setmetatable(value.job, client.jobs)
+  return nil, value
+end
+
+--- Wait for a job's end.
+---@param client akool.lipsync.Client
+---@param given akool.lipsync.Job|string
+---@param id string
+---@param opts akool.lipsync.Options?
+---@param told string?  # a status that the caller has told of already
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?
+function follow.wait(client, given, id, opts, told)
+  local on_status = opts and opts.on_status or client.merged.on_status
+  local on_event = opts and opts.on_event or client.merged.on_event
+  if not (on_status or on_event or client.renew or options.logging) then
+    return wait_quietly(client, given, id, opts)
+  end
+  local following = follow.new(client, given, id, opts, told)
+  while true do
+    local status, found = follow.advance(following)
+    if status == "error" then return nil, found end
+    if on_status then await.tell(following.op, on_status, status, found) end
+    if following.over then return ended(client, found) end
+  end
+end
+
+return follow
