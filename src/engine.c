@@ -37,6 +37,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *m
 /* ============================================================ }
 ** {====== Life ====== */
 
+/* From 7.84.0 until 8.1.0 libcurl remembers the last header line of a handle's exchange beyond that
+** exchange. When the next one's first line is folded (begins with a space), it is appended to memory
+** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us, so there a
+** handle serves one exchange; connections are kept all the same. */
+static bool forgets_headers(void) {
+  unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+  return version < 0x075400 || version >= 0x080100;
+}
+
 static bool set_up_multi(struct akl_engine *e) {
   e->multi = curl_multi_init();
   return e->multi != NULL &&
@@ -56,6 +65,7 @@ struct akl_engine *akl_engine_new(bool (*admit)(struct akl_link *who)) {
   e->admit = admit;
   e->curl_at = AKL_NEVER;
   e->connections_kept = CONNECTIONS_KEPT;
+  e->reuses_handles = forgets_headers();
   akl_link_init(&e->idle);
   akl_link_init(&e->running);
   akl_link_init(&e->ended);
@@ -276,7 +286,7 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
   /* libcurl 7.88 leaves a handle whose exchange failed at a redirect with its receive buffer, and
   ** then refuses to set it up anew; so only a handle that ended well is used again. */
   bool sound = t->result == CURLE_OK && t->settings != NULL;
-  bool wanted = sound && e->idle_count < t->settings->max_connections;
+  bool wanted = sound && e->reuses_handles && e->idle_count < t->settings->max_connections;
   akl_link_remove(&t->link);
   akl_transfer_reset(t);
   if (wanted) {
