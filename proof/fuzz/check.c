@@ -148,7 +148,8 @@ static void check_numbers(lua_State *L, int index) {
   if (field(L, index, "code", LUA_TNUMBER, true))
     fuzz_must(lua_isinteger(L, -1), "code is an integer");
   if (field(L, index, "http_status", LUA_TNUMBER, true))
-    fuzz_must(lua_isinteger(L, -1) && lua_tointeger(L, -1) > 0, "http_status is an integer");
+    fuzz_must(lua_isinteger(L, -1) && lua_tointeger(L, -1) > 0,
+              "http_status is an integer, and not %s", lua_tostring(L, -1));
   if (field(L, index, "retry_after", LUA_TNUMBER, true))
     fuzz_must(lua_tonumber(L, -1) > 0 && isfinite(lua_tonumber(L, -1)),
               "retry_after is a length of time");

@@ -73,11 +73,12 @@ static bool hear(struct line *l) {
   return got < 0 && errno == EAGAIN;
 }
 
-/* Send the next slice of the answer. */
-static void say(struct line *l) {
+/* Send the next slice of the answer. False if nobody takes it. */
+static bool say(struct line *l) {
   size_t left = l->reply.size - l->replied;
   size_t n = l->reply.slice > 0 && l->reply.slice < left ? l->reply.slice : left;
-  ssize_t sent = n == 0 ? 0 : send(l->far, l->reply.bytes + l->replied, n, MSG_NOSIGNAL);
+  ssize_t sent =
+      n == 0 ? 0 : send(l->far, l->reply.bytes + l->replied, n, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent > 0)
     l->replied += (size_t)sent;
   if (l->replied == l->reply.size) {
@@ -85,6 +86,7 @@ static void say(struct line *l) {
     if (l->reply.then == WIRE_CLOSE)
       hang_up(l);
   }
+  return sent >= 0;
 }
 
 /* One turn of a connection. True if something happened on it. */
@@ -104,10 +106,7 @@ static bool turn(struct line *l) {
     l->replied = 0;
     l->answering = true;
   }
-  if (!l->answering)
-    return false;
-  say(l);
-  return true;
+  return l->answering && say(l);
 }
 
 /* ============================================================ }
