@@ -301,4 +301,19 @@ describe("an answer", function()
     ]])
     assert.truthy(said:find("survived$"), said)
   end)
+
+  it("has an HTTP status of three digits, or none", function()
+    for _, status in ipairs { "HTTP/2 -7 x", "HTTP/2 114296 x", "HTTP/2 0 x", "HTTP/1.1 -12 x" } do
+      local server = wire.start { head = status .. "\r\nContent-Length: 2\r\n\r\n{}" }
+      local seen
+      local client = assert(lipsync.new { api_key = "a-key", base_url = server.url, max_retries = 0,
+        on_event = function(event) if event.type == "answer" then seen = event end end })
+      local value, err = client:credits()
+      assert.is_nil(value)
+      assert.equal("network", err.kind, status)
+      assert.is_nil(err.http_status)
+      assert.is_nil(seen.http_status)
+      server:stop()
+    end
+  end)
 end)

@@ -151,7 +151,8 @@ static void end(struct akl_engine *e, struct akl_transfer *t, CURLcode result) {
   (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
   (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
   t->result = result;
-  t->status = (int)status;
+  /* libcurl takes any number for one behind "HTTP/2". */
+  t->status = status >= 100 && status <= 999 ? (int)status : 0;
   if (result == CURLE_OUT_OF_MEMORY)
     e->tainted = true;
   /* libcurl 7.88 keeps a new connection over which the request could not be sent, and lets all that

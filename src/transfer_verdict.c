@@ -144,6 +144,8 @@ static bool incomplete(const struct akl_transfer *t, const char *what, struct ak
   (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
   if (!t->headers_ended)
     akl_error_set(e, AKL_CAUSE_CUT_SHORT, "While %s, the answer was cut inside its headers.", what);
+  else if (t->status == 0)
+    akl_error_set(e, AKL_CAUSE_NETWORK_OTHER, "While %s, what came was not HTTP.", what);
   else if (!t->framed && version < CURL_HTTP_VERSION_2_0 && t->status != 204)
     akl_error_set(e, AKL_CAUSE_UNFRAMED, "While %s, the answer did not announce its length.", what);
   else
