@@ -39,8 +39,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *m
 
 /* From 7.84.0 until 8.1.0 libcurl remembers the last header line of a handle's exchange beyond that
 ** exchange. When the next one's first line is folded (begins with a space), it is appended to memory
-** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us, so there a
-** handle serves one exchange; connections are kept all the same. */
+** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us, so there an
+** easy handle serves one exchange; connections are kept all the same. */
 static bool forgets_headers(void) {
   unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
   return version < 0x075400 || version >= 0x080100;
@@ -287,9 +287,10 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
   /* libcurl 7.88 leaves a handle whose exchange failed at a redirect with its receive buffer, and
   ** then refuses to set it up anew; so only a handle that ended well is used again. */
   bool sound = t->result == CURLE_OK && t->settings != NULL;
-  bool wanted = sound && e->reuses_handles && e->idle_count < t->settings->max_connections;
+  bool wanted = sound && e->idle_count < t->settings->max_connections;
   akl_link_remove(&t->link);
   akl_transfer_reset(t);
+  t->spent = !e->reuses_handles;
   if (wanted) {
     akl_link_prepend(&e->idle, &t->link);
     e->idle_count++;

@@ -343,11 +343,11 @@ static bool set_trust(struct akl_transfer *t, const struct akl_settings *s) {
     return SET(CURLOPT_CAINFO, s->ca_file) && SET(CURLOPT_CAPATH, NULL);
 #if LIBCURL_VERSION_NUM >= 0x075400
   char *bundle = NULL;
-  if (curl_easy_getinfo(t->easy, CURLINFO_CAINFO, &bundle) == CURLE_OK && bundle != NULL &&
-      access(bundle, R_OK) == 0)
-    return SET(CURLOPT_CAPATH, NULL);
+  if (t->settings != s) /* else it was looked for already */
+    t->has_bundle = curl_easy_getinfo(t->easy, CURLINFO_CAINFO, &bundle) == CURLE_OK &&
+                    bundle != NULL && access(bundle, R_OK) == 0;
 #endif
-  return true;
+  return !t->has_bundle || SET(CURLOPT_CAPATH, NULL);
 }
 
 static bool set_tls(struct akl_transfer *t, const struct akl_settings *s) {
@@ -437,7 +437,7 @@ static bool set_nothing(struct akl_transfer *t) {
 static bool set_all(struct akl_transfer *t, const struct akl_request *r) {
   if (!set_nothing(t))
     return false;
-  t->fresh = false;
+  t->fresh = t->spent = false;
   if (!set_callbacks(t) || !set_safety(t, r) || !set_tls(t, r->settings) || !set_exchange(t, r))
     return false;
   if (r->body != NULL)
@@ -481,21 +481,23 @@ static bool join(char *out, size_t room, const char *one, const char *other) {
 ** parsed once, and the query goes where libcurl only copies it: reading and printing such a URL for
 ** every request would be a third of all it does. A proxy for plain http is the exception: it has to
 ** be sent the whole URL. */
-static bool set_where(struct akl_transfer *t, const struct akl_request *r) {
+static bool set_where(struct akl_transfer *t, const struct akl_request *r, bool same) {
   char text[AKL_URL_MAX + 1024];
   if (r->query == NULL)
     return SET(CURLOPT_URL, r->url);
   if (r->plain && !r->loopback)
     return join(text, sizeof text, r->url, r->query) && SET(CURLOPT_URL, text);
+  /* The URL is not looked at, but without one libcurl prints it from the address. */
   return set_address(t, r->url) && join(text, sizeof text, t->path, r->query) &&
-         SET(CURLOPT_CURLU, t->address) && SET(CURLOPT_REQUEST_TARGET, text);
+         (same || SET(CURLOPT_URL, r->url)) && SET(CURLOPT_CURLU, t->address) &&
+         SET(CURLOPT_REQUEST_TARGET, text);
 }
 
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   bool plain_get = r->body == NULL && r->file == NULL;
   bool queried = r->query != NULL;
-  bool same = plain_get && t->plain_get && t->queried == queried && t->settings == r->settings &&
-              t->headers == r->headers;
+  bool same = plain_get && t->plain_get && !t->spent && t->queried == queried &&
+              t->settings == r->settings && t->headers == r->headers;
   t->once = r->once;
   t->checked = r->checked;
   t->guard = r->guard;
@@ -506,7 +508,7 @@ bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   t->plain_get = false;
   if (!same && !set_all(t, r))
     return false;
-  if (!set_where(t, r))
+  if (!set_where(t, r, same))
     return false;
   if (!same)
     remember(t, r);

@@ -56,8 +56,10 @@ struct akl_transfer {
   struct akl_headers *headers;   /* counted */
   struct curl_slist first;       /* the header line that settings have, before those of 'headers' */
   bool fresh;                    /* none of our options have been set yet */
-  bool plain_get;                /* the handle is set up for an API GET and only the URL changes, */
-  bool queried;                  /* or only its query */
+  bool spent;                    /* the handle must not be used for another exchange */
+  bool has_bundle; /* libcurl's file of certificates can be read; once 'settings' is set */
+  bool plain_get;  /* the handle is set up for an API GET and only the URL changes, */
+  bool queried;    /* or only its query */
   const char *body;
   size_t body_size, body_taken; /* taken: handed to libcurl, so it may have left */
   bool once, checked, guard;
