@@ -199,7 +199,7 @@ static void note_header(struct akl_transfer *t, const char *line, size_t size) {
 }
 
 static void start_of_answer(struct akl_transfer *t) {
-  t->headers_ended = t->framed = t->encoded = false;
+  t->headers_ended = t->framed = t->encoded = t->to_file = false;
   t->retry_after = -1;
   t->retry_date = -1;
   t->etag[0] = '\0';
@@ -241,8 +241,11 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
   } else if (size <= 2 && (line[0] == '\r' || line[0] == '\n')) {
     t->headers_ended = true;
     settle_retry_after(t);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (t->file != NULL && (status == 200 || status == 206) && !begin_file(t, status))
+    t->starved = curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK;
+    if (t->starved)
+      return 0;
+    t->to_file = t->file != NULL && (status == 200 || status == 206);
+    if (t->to_file && !begin_file(t, status))
       return 0;
   } else if (leads_inside(t, line, size)) {
     t->refused_address = true;
@@ -255,17 +258,13 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
 
 static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
   struct akl_transfer *t = user;
-  long status = 0;
   size *= count;
   t->received += (int64_t)size;
-  if (t->file != NULL) {
-    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 || status == 206) {
-      bool fine = akl_file_write(t->file, bytes, size);
-      if (t->progress != NULL)
-        t->progress(t);
-      return fine ? size : 0;
-    }
+  if (t->to_file) {
+    bool fine = akl_file_write(t->file, bytes, size);
+    if (t->progress != NULL)
+      t->progress(t);
+    return fine ? size : 0;
   }
   t->flooded = size > AKL_BODY_MAX - t->answer.size;
   t->starved = !t->flooded && !akl_memory_write(&t->answer, bytes, size);

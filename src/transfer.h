@@ -71,6 +71,7 @@ struct akl_transfer {
   struct akl_memory answer;
   size_t header_bytes;
   bool headers_ended, framed, encoded, refused_address, timed_out, stalled, flooded, starved;
+  bool to_file;       /* its headers said that the body is for the file, and the file agreed */
   int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */
   time_t retry_date;  /* the moment that Retry-After names, or -1 */
