@@ -109,6 +109,47 @@ describe("the core", function()
     assert.equal(0, status)
   end
 
+  it("says what a host has to watch its descriptor for, and until when", function()
+    local engine = core.engine()
+    assert.equal("r", engine:events())
+    assert.is_nil(engine:timeout()) -- nothing is under way
+    local sleep = core.sleep(60)
+    assert.is_true(engine:timeout() > 0 and engine:timeout() <= 60)
+    sleep:cancel()
+    assert.equal(0, engine:timeout()) -- there is news
+    repeat until not engine:ready()
+    assert.is_nil(engine:timeout())
+  end)
+
+  it("keeps every status of a poll for who asks late", function()
+    local client, id = client_of(t), t.job().id
+    local op = assert(client:poll(settings { poll = { first = 0.01, max = 0.02 } }, id))
+    for asked, seconds in ipairs { 6, 20, 0 } do
+      step_until(function() return t.service:count "info" > asked or op:over() end)
+      t.service:advance(seconds)
+    end
+    step_until(function() return op:over() end)
+    local told = {}
+    repeat
+      local kind, job = op:next()
+      told[#told + 1] = kind .. " " .. job.status
+    until kind == "done"
+    assert.same({ "status queueing", "status processing", "status completed", "done completed" },
+      told)
+  end)
+
+  it("frees the events that nobody asked for", function()
+    local client = client_of(t)
+    local given, id = settings { on_event = print }, t.completed().id
+    local op = assert(client:info(given, id))
+    step_until(function() return op:over() end)
+    op = nil -- luacheck: ignore 311
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil((core.engine():ready()))
+    assert.equal(0, core.engine():stats().calls)
+  end)
+
   describe("while a finalizer calls back in the middle of a step", function()
     -- What the finalizers do with `target`, the op whose answer is on its way.
     local ACTIONS = {

@@ -337,6 +337,17 @@ describe("client:download", function()
       end
     end)
 
+    it("endures any number of interruptions as long as each piece brings a megabyte", function()
+      local job, bytes = result_of(t, 4 * 1024 * 1024)
+      t.service:fail { at = "file", cut = 1200 * 1024, times = "always" }
+      local file, err = t.client():download(job, out, { max_retries = 1 })
+      right(file, err, bytes)
+      assert.equal(4, #requests(t))
+      t.service:clear()
+      t.service:fail { at = "file", cut = 700 * 1024, times = "always" } -- these count
+      assert.is_nil((t.client():download(job, t.path("other.mp4"), { max_retries = 1 })))
+    end)
+
     it("goes on in a later call with what the first one left", function()
       local job, bytes = result_of(t, SIZE)
       t.service:fail { at = "file", cut = CUT }

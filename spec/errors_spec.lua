@@ -149,6 +149,17 @@ describe("an answer with a code", function()
     assert.is_nil(tostring(err):find "%c")
   end)
 
+  it("cuts the service's words between two characters", function()
+    local job = t.job()
+    for _, start in ipairs { "", "x" } do
+      t.service:fail { at = "info", code = 1003, msg = start .. ("é"):rep(2000) }
+      local found, err = t.client():info(job)
+      assert.is_nil(found)
+      assert.is_true(#err.server_message > 100 and #err.server_message < 4000)
+      assert.is_truthy((err.server_message:sub(#start + 1):gsub("é", "")) == "")
+    end
+  end)
+
   it("cuts the service's words when they do not end", function()
     local err = refused { code = 1003, msg = ("w"):rep(100000) }
     assert.is_true(#err.server_message > 50 and #err.server_message < 1000)

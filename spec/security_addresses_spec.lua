@@ -277,6 +277,8 @@ describe("a private address", function()
       "http_proxy=P NO_PROXY=N",
       "all_proxy=P no_proxy=example.com,.N",
       "ALL_PROXY=P no_proxy=*",
+      "http_proxy=P no_proxy=example", -- the domain that the name is of
+      "http_proxy=P no_proxy=other,,.example",
     } do
       local environment = {}
       for key, value in words:gmatch("(%S+)=(%S+)") do
@@ -285,6 +287,17 @@ describe("a private address", function()
       assert.equal("private_address\n", said_of({ url }, { environment = environment }), words)
       assert.same({}, t.service:requests())
       assert.same({}, fixture.files(t.folder))
+    end
+  end)
+
+  it("is for a proxy to judge, if the environment takes out other names only", function()
+    local name = elsewhere.name("7f000001")
+    for _, others in ipairs { "xample", "a." .. name, ",", "4-7f000001.example" } do
+      t.service:reset()
+      local url = ("http://%s:%d/x.mp4"):format(name, t.service.port)
+      local environment = { http_proxy = t.service.url, no_proxy = others }
+      assert.equal("result_expired\n", said_of({ url }, { environment = environment }), others)
+      assert.equal(1, t.service:count())
     end
   end)
 

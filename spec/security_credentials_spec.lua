@@ -329,6 +329,10 @@ describe("credentials", function()
     end
     local _, err = t.client { base_url = PUBLIC, proxy = "ftp://me:hunter2@127.0.0.1" }:credits()
     assert.equal("bad_proxy", err.name)
+    local nowhere = ("http://me:hunter2@%s.invalid:1"):format(("x"):rep(64)) -- no name is so long
+    _, err = t.client({ base_url = PUBLIC, proxy = nowhere, max_retries = 0 }):credits()
+    assert.equal("proxy_failed", err.name)
+    assert.is_nil(tostring(err):find("hunter2", 1, true), tostring(err))
   end)
 
   it("and signatures of a result's address are in no event", function()
