@@ -1,0 +1,133 @@
+-- What the core is asked to do while the world refuses: each scenario is a function of a trial (see
+-- run.lua) that notes what every call answered with t:note(what, value, err).
+
+local core = require "akool.lipsync.core"
+local lipsync = require "akool.lipsync"
+
+local scenarios = {}
+
+-- In the order of the table. `prepare` runs before anything is refused.
+local function scenario(name, run, prepare)
+  scenarios[#scenarios + 1] = { name = name, run = run, prepare = prepare }
+end
+
+local function create(t, client)
+  t:note("create", client:create { video_url = t.video, audio_url = t.audio })
+end
+
+scenario("create", function(t)
+  local client = t:client()
+  if client then create(t, client) end
+end)
+
+scenario("settings", function(t)
+  local client = t:client { user_agent = "a program", ca_file = "/nowhere", proxy = false }
+  if client then t:note("info", client:info(t.job, { timeout = 1.5, proxy = t.service.url })) end
+  client = t:client { proxy = "http://somebody:secret@127.0.0.1:9" }
+  if client then t:note("credits", client:credits { user_agent = "another" }) end
+end, function(t) t:make_job() end)
+
+scenario("poll", function(t)
+  local client = t:client { on_event = function() end }
+  if not client then return end
+  for status, what in client:poll(t.job) do
+    if status == "error" then t:note("poll", nil, what) else t:note("poll", what) end
+  end
+end, function(t) t:make_job() end)
+
+scenario("token", function(t)
+  local client = t:client { api_key = false, client_id = t.client_id,
+    client_secret = t.client_secret }
+  if not client then return end
+  local told, errors = lipsync.map({ 1, 2, 3 }, function() return client:credits() end)
+  for i = 1, 3 do t:note("credits", told[i], errors[i]) end
+end)
+
+scenario("token lost", function(t)
+  local client = t:client { api_key = false, client_id = t.client_id,
+    client_secret = t.client_secret }
+  if not client then return end
+  t:note("credits", client:credits())
+  t.service:expire_tokens()
+  t:note("credits", client:credits())
+end)
+
+scenario("many", function(t)
+  local client = t:client { max_connections = 8 }
+  if not client then return end
+  local list = {}
+  for i = 1, 70 do list[i] = i end -- more than there is room for at first
+  local function ask() return client:info(t.job) end
+  local told, errors = lipsync.map(list, ask, { concurrency = #list })
+  for i = 1, #list do t:note("info", told[i], errors[i]) end
+end, function(t) t:make_job() end)
+
+scenario("retries", function(t)
+  t.service:fail { at = "info", status = 503, times = 1 }
+  local client = t:client { max_retries = 1, on_event = function() end }
+  if client then t:note("info", client:info(t.job)) end
+end, function(t) t:make_job() end)
+
+scenario("errors", function(t)
+  local client = t:client()
+  if not client then return end
+  t:note("unknown", client:info("66160f989dfc997ac289037b"))
+  t.service:down()
+  t:note("down", client:info(t.job))
+  t.service:up()
+  t.service:fail { at = "info", status = 429, retry_after = 0, times = "always" }
+  t:note("refused", client:info(t.job))
+end, function(t) t:make_job() end)
+
+scenario("host loop", function(t)
+  local client = t:client()
+  if not client then return end
+  local task = lipsync.spawn(client.info, client, t.job)
+  local deadline = core.now() + 5
+  while lipsync.step(0) > 0 and core.now() < deadline do
+    local engine, err = core.engine()
+    if not engine then return t:note("engine", nil, err) end
+    engine:pollfd()
+    t.sleep(math.min(engine:timeout() or 0.001, 0.001))
+  end
+  t:note("info", task:join())
+end, function(t) t:make_job() end)
+
+scenario("download", function(t)
+  local client = t:client { on_progress = function() end }
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t) t:make_film() end)
+
+scenario("download over", function(t)
+  local client = t:client { overwrite = true }
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t)
+  t:make_film()
+  t:make_file()
+end)
+
+scenario("download again", function(t)
+  local client = t:client()
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t) t:make_part() end)
+
+scenario("download linked", function(t)
+  local client = t:client()
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t) t:make_part { second_name = true } end)
+
+scenario("generate again", function(t)
+  local client = t:client { on_progress = function() end, on_event = function() end }
+  if client then
+    t:note("generate", client:generate({ video_url = t.video, audio_url = t.audio }, t.out))
+  end
+end, function(t) t:make_part() end)
+
+scenario("generate", function(t)
+  local client = t:client()
+  if client then
+    t:note("generate", client:generate({ video_url = t.video, audio_url = t.audio }, t.out))
+  end
+end)
+
+return scenarios
