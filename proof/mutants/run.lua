@@ -1,0 +1,231 @@
+-- run.lua BUILD [--full] [--seed N] [--count N] [--only FILE[:LINE]]: makes the mutants of the core and
+-- lets the specs at them. BUILD/plain is a build without optimisation, in which every condition is
+-- one jump; BUILD/reach says which lines each spec reaches. See scripts/mutants.sh.
+
+local cjson = require "cjson"
+local uv = require "luv"
+
+local COUNT = 60    -- of a sample
+local WANTED = 90   -- percent that have to be noticed
+local WORKERS = 2   -- mutants at a time
+local PATIENCE = 30 -- seconds that a spec may take beyond three times its usual ones
+
+local build = table.remove(arg, 1)
+local count, seed, only = COUNT, os.time(), nil
+do
+  local i = 1
+  while arg[i] do
+    if arg[i] == "--full" then
+      count, i = math.huge, i + 1
+    elseif arg[i] == "--seed" then
+      seed, i = assert(math.tointeger(arg[i + 1]), "--seed takes a number"), i + 2
+    elseif arg[i] == "--count" then
+      count, i = assert(math.tointeger(arg[i + 1]), "--count takes a number"), i + 2
+    elseif arg[i] == "--only" then
+      only, count, i = assert(arg[i + 1], "--only takes a file"), math.huge, i + 2
+    else
+      error("what is " .. arg[i] .. "?", 0)
+    end
+  end
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  assert(file:close())
+end
+
+local function must(command)
+  assert(os.execute(command), command .. " failed")
+end
+
+-- Mutants ----------------------------------------------------------------------------------------
+
+-- The assembly of each source, and its conditional jumps.
+local function jumps_of(command, source)
+  local assembly = ("%s/%s.s"):format(build, source:match("([^/]+)%.c$"))
+  must(command:gsub(" %-o %S+ %-c ", (" -S -o %s "):format(assembly)))
+  local lines, jumps, files, at = {}, {}, {}, nil
+  for line in io.lines(assembly) do
+    lines[#lines + 1] = line
+    local number, name = line:match('^%s*%.file%s+(%d+)%s+(".*)$')
+    if number then files[number] = name:match('src/[%w_]+%.[ch]"') end
+    local file, where = line:match("^%s*%.loc%s+(%d+)%s+(%d+)")
+    if file then at = files[file] and { files[file]:sub(1, -2), tonumber(where) } end
+    local jump = line:match("^%s+(j%l+)%s+%.L%d+$")
+    if jump and jump ~= "jmp" and at then
+      jumps[#jumps + 1] = { index = #lines, file = at[1], line = at[2] }
+    end
+  end
+  return lines, jumps
+end
+
+local sources, mutants = {}, {}
+for _, entry in ipairs(cjson.decode(read(build .. "/plain/compile_commands.json"))) do
+  local source = entry.file:match("src/[%w_]+%.c$")
+  if source and entry.command:find("akool_lipsync_core.dir", 1, true) then
+    local lines, jumps = jumps_of(entry.command, source)
+    sources[source] = lines
+    for _, jump in ipairs(jumps) do
+      for _, way in ipairs { "always", "never" } do
+        local where = ("%s:%d"):format(jump.file, jump.line)
+        if not only or only == jump.file or only == where then
+          mutants[#mutants + 1] = { source = source, index = jump.index, file = jump.file,
+            line = jump.line, where = where, way = way }
+        end
+      end
+    end
+  end
+end
+assert(#mutants > 0, "there is no jump there")
+
+-- A sample: the first `count` of a shuffle that the seed decides.
+local whole = #mutants
+if count < whole then
+  math.randomseed(seed)
+  for i = 1, count do
+    local j = math.random(i, whole)
+    mutants[i], mutants[j] = mutants[j], mutants[i]
+  end
+  for i = whole, count + 1, -1 do mutants[i] = nil end
+end
+
+-- Who may notice ---------------------------------------------------------------------------------
+
+local watchers = {} -- the quickest first
+for name, seconds in read(build .. "/reach/seconds"):gmatch("(%S+) (%d+)\n") do
+  local lines = {}
+  for _, file in ipairs(cjson.decode(read(("%s/reach/%s.json"):format(build, name))).files) do
+    for _, line in ipairs(file.lines) do
+      if line.count > 0 then lines[("%s:%d"):format(file.file, line.line_number)] = true end
+    end
+  end
+  watchers[#watchers + 1] = { name = name, seconds = tonumber(seconds), lines = lines }
+end
+table.sort(watchers, function(a, b) return a.seconds < b.seconds end)
+
+-- Trying them ------------------------------------------------------------------------------------
+
+-- Run a command in a worker's coroutine; true if it succeeded.
+local function succeeds(log, command, ...)
+  local me, output = coroutine.running(), assert(uv.fs_open(log, "w", tonumber("644", 8)))
+  assert(uv.spawn(command, { args = { ... }, stdio = { nil, output, output } },
+    function(code, signal) assert(coroutine.resume(me, code == 0 and signal == 0)) end))
+  uv.fs_close(output)
+  return coroutine.yield()
+end
+
+-- The command that links a target, with the mutant's object in the place of the sound one.
+local function link_command(target, source, object, out)
+  local folder = target == "refusals" and "/plain/proof/refusals" or "/plain"
+  local link = read(("%s%s/CMakeFiles/%s.dir/link.txt"):format(build, folder, target))
+  local name = source:match("[^/]+$"):gsub("%p", "%%%0")
+  local replaced
+  link, replaced = link:gsub("%S*/" .. name .. "%.o", object)
+  assert(replaced == 1, "the object of " .. source .. " is not linked once")
+  link = link:gsub("%-o %S+", "-o " .. out)
+  return ("cd %s%s && %s"):format(build, folder, link)
+end
+
+-- Who notices the mutant: a name, or nil. `dir` is the worker's folder.
+local function noticed(dir, mutant)
+  local lines = table.move(sources[mutant.source], 1, #sources[mutant.source], 1, {})
+  local target = lines[mutant.index]:match("(%.L%d+)$")
+  lines[mutant.index] = mutant.way == "always" and "\tjmp\t" .. target or "\tnop"
+  write(dir .. "/mutant.s", table.concat(lines, "\n") .. "\n")
+  local log, object = dir .. "/log", dir .. "/mutant.o"
+  assert(succeeds(log, "gcc", "-c", "-o", object, dir .. "/mutant.s"), "it does not assemble")
+  for _, to in ipairs { { "akool_lipsync_core", "/core" }, { "refusals", "/refusals" } } do
+    local out = ("%s%s/akool/lipsync/core.so"):format(dir, to[2])
+    assert(succeeds(log, "sh", "-c", link_command(to[1], mutant.source, object, out)),
+      "it does not link")
+  end
+  for _, watcher in ipairs(watchers) do
+    if watcher.lines[mutant.where] then
+      local limit = tostring(3 * watcher.seconds + PATIENCE)
+      local command
+      if watcher.name == "refusals" then
+        command = { "proof/refusals/run", dir .. "/refusals", "--brief" }
+      else
+        command = { "scripts/run-spec.sh", (dir:gsub("^" .. uv.cwd():gsub("%p", "%%%0") .. "/", ""))
+          .. "/core", ("spec/%s.lua"):format(watcher.name), "lua5.4" }
+      end
+      if not succeeds(log, "timeout", "-k", "5", limit, "proof/mutants/alone",
+        table.unpack(command)) then
+        return watcher.name
+      end
+    end
+  end
+end
+
+local next_one, left = 0, WORKERS
+
+local function work(number)
+  local dir = ("%s/%s/worker-%d"):format(uv.cwd(), build, number)
+  must(("mkdir -p '%s/core/akool/lipsync' '%s/refusals/akool/lipsync'"):format(dir, dir))
+  while next_one < #mutants do
+    next_one = next_one + 1
+    local mutant, number_of_it = mutants[next_one], next_one
+    mutant.killer = noticed(dir, mutant)
+    print(("%4d/%d %-32s %-6s  %s"):format(number_of_it, #mutants, mutant.where, mutant.way,
+      mutant.killer or "SURVIVED"))
+  end
+  left = left - 1
+end
+
+-- The verdict ------------------------------------------------------------------------------------
+
+-- Reasons for survivors: a line "REASON:", then, indented, lines "file: code" that it is for.
+local reasons, reason = {}, nil
+for line in io.lines("proof/mutants/survivors.txt") do
+  local what = line:match("^%s+(src/.+)$")
+  if what then
+    reasons[what] = reason
+  elseif line:find("^[^%s#]") then
+    reason = line:gsub(":$", "")
+  end
+end
+
+local function code_at(file, number)
+  local at = 0
+  for line in io.lines(file) do
+    at = at + 1
+    if at == number then return (line:gsub("^%s+", "")) end
+  end
+end
+
+io.stdout:setvbuf("line")
+print(("%d of %d mutants, seed %d"):format(#mutants, whole, seed))
+for i = 1, WORKERS do coroutine.wrap(work)(i) end
+while left > 0 do uv.run("once") end
+
+local killed, by = 0, {}
+for _, mutant in ipairs(mutants) do
+  if mutant.killer then
+    killed = killed + 1
+    by[mutant.killer] = (by[mutant.killer] or 0) + 1
+  end
+end
+print "\nWho noticed:"
+for _, watcher in ipairs(watchers) do
+  if by[watcher.name] then print(("  %-16s %d"):format(watcher.name, by[watcher.name])) end
+end
+if killed < #mutants then print "\nSurvivors (repeat one with --only FILE:LINE):" end
+for _, mutant in ipairs(mutants) do
+  if not mutant.killer then
+    local code = code_at(mutant.file, mutant.line)
+    print(("  %s, jump %s taken: %s\n    %s"):format(mutant.where, mutant.way, code,
+      reasons[("%s: %s"):format(mutant.file, code)] or "not explained"))
+  end
+end
+local share = 100 * killed / #mutants
+print(("\n%d of %d mutants were noticed: %.1f %%; wanted: %d %%"):format(killed, #mutants, share,
+  WANTED))
+os.exit(share >= WANTED)

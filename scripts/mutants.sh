@@ -1,0 +1,66 @@
+#!/bin/sh
+# mutants.sh [--full] [--seed N] [--count N] [--only FILE[:LINE]]: changes one conditional jump of the
+# core at a time, so that it is always or never taken, and sees whether a spec or a refusal notices.
+# A sample of 60 unless told otherwise; --full takes all, --only those of a file or line.
+set -eu
+
+scripts/setup.sh mutants
+[ "$(uname -m)" = x86_64 ] || {
+  echo "Mutants are made of x86-64 assembly; this machine is another." >&2
+  exit 2
+}
+
+build=build/mutants
+reach=$build/reach
+mkdir -p "$reach"
+
+# compile FOLDER CMAKE_OPTION…
+compile() {
+  folder=$1
+  shift
+  {
+    cmake -S . -B "$folder" -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug \
+      "-DCMAKE_C_FLAGS_DEBUG=-g -O0" "$@" &&
+      cmake --build "$folder" --parallel --target akool_lipsync_core refusals
+  } >"$build.log" 2>&1 || {
+    cat "$build.log" >&2
+    exit 1
+  }
+}
+
+compile "$build/plain"
+
+# What each spec reaches and how long it takes: asked once, and again when anything has changed.
+if [ ! -f "$reach/seconds" ] ||
+  find src lua spec proof/refusals -newer "$reach/seconds" -type f | grep -q .; then
+  echo "Looking what each spec reaches…"
+  compile "$build/cover" -DCMAKE_C_FLAGS=--coverage \
+    -DCMAKE_MODULE_LINKER_FLAGS=-Wl,--exclude-libs,libgcov.a
+  rm -f "$reach"/*
+  find "$build/cover" -name '*.gcda' -delete
+  : >"$reach/seconds.new"
+  # reached NAME COMMAND…
+  reached() {
+    name=$1
+    shift
+    began=$(date +%s)
+    "$@" >"$build/reached.log" 2>&1 || {
+      cat "$build/reached.log"
+      echo "$name fails before anything is changed" >&2
+      exit 1
+    }
+    echo "$name $(($(date +%s) - began))" >>"$reach/seconds.new"
+    gcovr --root . --exclude-directories '.*/CMakeFiles/3.*' --filter src/ --delete \
+      --json "$reach/$name.json" "$build/cover"
+  }
+  for spec in spec/*_spec.lua; do
+    name=${spec##*/}
+    reached "${name%.lua}" proof/mutants/alone scripts/run-spec.sh "$build/cover" "$spec" lua5.4
+  done
+  . scripts/lua-paths.sh
+  reached refusals proof/mutants/alone proof/refusals/run "$build/cover/refusals" --brief
+  mv "$reach/seconds.new" "$reach/seconds"
+fi
+
+. scripts/lua-paths.sh
+exec lua5.4 proof/mutants/run.lua "$build" "$@"
