@@ -90,7 +90,7 @@ int floor_download(int argc, char **argv) {
          floor_now() - began, floor_cpu() - cpu, floor_peak_rss() - idle);
 
   EVP_MD_CTX_free(f.digest);
-  curl_easy_cleanup(s.easy);
+  floor_release(&s);
   floor_close(&e);
   return EXIT_SUCCESS;
 }

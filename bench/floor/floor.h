@@ -17,9 +17,10 @@
 
 enum { MAX_SOCKET = 4096, MAX_SLOTS = 1024, MAX_BODY = 4096 };
 
-/* One request in flight, again and again. Owns its easy handle. */
+/* One request in flight, again and again. Owns its easy handle and its address. */
 struct slot {
   CURL *easy;
+  CURLU *address; /* NULL unless tuned */
   size_t length;
   char body[MAX_BODY + 1];
   struct slot *next; /* the program's, as is `job` */
@@ -43,8 +44,12 @@ struct engine {
   struct watch watches[MAX_SOCKET];
 };
 
-/* How to reach the service. */
+/* How to reach the service. Tuned is a floor below the floor: it has the tricks of the library, which
+** libcurl's manuals do not show: a URL that is parsed once, the agent among the headers, no timeout
+** of libcurl's. Unresumed is one that takes up no TLS session, as the library must not. */
 struct way {
+  bool tuned;
+  bool unresumed;
   bool http2;          /* over TLS; else HTTP/1.1 */
   const char *ca_file; /* NULL: libcurl's own default */
 };
@@ -57,6 +62,9 @@ void floor_close(struct engine *e);
 
 /* Make a slot's handle send what the library sends. The headers last as long as the program. */
 void floor_prepare(struct slot *s, struct engine *e, const struct way *way, const char *url);
+
+/* Free what a slot owns. */
+void floor_release(struct slot *s);
 
 /* Send a slot's request. */
 void floor_start(struct engine *e, struct slot *s);
@@ -79,6 +87,9 @@ void floor_check_easy(CURLcode code);
 
 /* A whole number between 1 and 'most' out of an argument. */
 long floor_number(const char *text, long most);
+
+/* A way as the arguments name it, from the given one on: plain|tuned|unresumed [1.1|2 [CA_FILE]]. */
+struct way floor_way(int argc, char **argv, int first);
 
 /* The programs; what follows their name on the command line is theirs. */
 int floor_info(int argc, char **argv);

@@ -1,11 +1,10 @@
 /*
 ** info: asks again and again, so many requests at once, and prints what that took as JSON.
 **
-**   floor info URL CONCURRENCY REQUESTS [1.1|2 [CA_FILE]]
+**   floor info URL CONCURRENCY REQUESTS [plain|tuned|unresumed [1.1|2 [CA_FILE]]]
 */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "floor.h"
 
@@ -24,11 +23,11 @@ static void finished(struct engine *e, struct slot *s) {
 int floor_info(int argc, char **argv) {
   static struct engine e;
   if (argc < 4)
-    floor_fail("usage: floor info URL CONCURRENCY REQUESTS [1.1|2 [CA_FILE]]");
+    floor_fail(
+        "usage: floor info URL CONCURRENCY REQUESTS [plain|tuned|unresumed [1.1|2 [CA_FILE]]]");
   int concurrency = (int)floor_number(argv[2], MAX_SLOTS);
   long requests = floor_number(argv[3], 100000000);
-  struct way way = {.http2 = argc > 4 && strcmp(argv[4], "2") == 0,
-                    .ca_file = argc > 5 ? argv[5] : NULL};
+  const struct way way = floor_way(argc, argv, 4);
 
   floor_open(&e, &way, concurrency, finished);
   for (int i = 0; i < concurrency; i++)
@@ -44,7 +43,7 @@ int floor_info(int argc, char **argv) {
          floor_now() - began, floor_cpu() - cpu, floor_peak_rss());
 
   for (int i = 0; i < concurrency; i++)
-    curl_easy_cleanup(slots[i].easy);
+    floor_release(&slots[i]);
   floor_close(&e);
   return EXIT_SUCCESS;
 }

@@ -13,6 +13,18 @@ long floor_number(const char *text, long most) {
   return n;
 }
 
+struct way floor_way(int argc, char **argv, int first) {
+  const char *kind = first < argc ? argv[first] : "plain";
+  const char *version = first + 1 < argc ? argv[first + 1] : "1.1";
+  struct way way = {.tuned = strcmp(kind, "tuned") == 0,
+                    .unresumed = strcmp(kind, "unresumed") == 0,
+                    .http2 = strcmp(version, "2") == 0,
+                    .ca_file = first + 2 < argc ? argv[first + 2] : NULL};
+  if (!way.tuned && !way.unresumed && strcmp(kind, "plain") != 0)
+    floor_fail("a floor is plain, tuned or unresumed");
+  return way;
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;

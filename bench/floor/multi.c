@@ -208,12 +208,39 @@ void floor_turn(struct engine *e, double until) {
 
 /* ------------------------------------------------------------------------- set-up */
 
-static struct curl_slist *headers_of_api(void) {
-  struct curl_slist *accept = curl_slist_append(NULL, "Accept: application/json");
-  struct curl_slist *headers = curl_slist_append(accept, "x-api-key: bench");
-  if (accept == NULL || headers == NULL)
+#define AGENT "akool-lipsync/0.1.0"
+
+static struct curl_slist *with_header(struct curl_slist *list, const char *line) {
+  struct curl_slist *longer = curl_slist_append(list, line);
+  if (longer == NULL)
     floor_fail("out of memory");
-  return headers;
+  return longer;
+}
+
+static struct curl_slist *headers_of_api(const struct way *way) {
+  struct curl_slist *list = with_header(NULL, "Accept: application/json");
+  list = with_header(list, "x-api-key: bench");
+  /* The option for the same is printed twice into every request. */
+  return way->tuned ? with_header(list, "User-Agent: " AGENT) : list;
+}
+
+/* As the manual has it. */
+static void set_plainly(struct slot *s, const char *url) {
+  floor_check_easy(curl_easy_setopt(s->easy, CURLOPT_URL, url));
+  floor_check_easy(curl_easy_setopt(s->easy, CURLOPT_USERAGENT, AGENT));
+  floor_check_easy(curl_easy_setopt(s->easy, CURLOPT_TIMEOUT, 30L));
+}
+
+/* The URL is parsed once, without its query, and path and query go where libcurl only copies them. */
+static void set_tuned(struct slot *s, const char *url) {
+  const char *host = strstr(url, "://"), *path = host == NULL ? NULL : strchr(host + 3, '/');
+  s->address = curl_url();
+  if (path == NULL || s->address == NULL ||
+      curl_url_set(s->address, CURLUPART_URL, url, 0) != CURLUE_OK ||
+      curl_url_set(s->address, CURLUPART_QUERY, NULL, 0) != CURLUE_OK)
+    floor_fail("the URL cannot be read");
+  floor_check_easy(curl_easy_setopt(s->easy, CURLOPT_CURLU, s->address));
+  floor_check_easy(curl_easy_setopt(s->easy, CURLOPT_REQUEST_TARGET, path));
 }
 
 static void set_way(CURL *easy, const struct way *way) {
@@ -224,28 +251,33 @@ static void set_way(CURL *easy, const struct way *way) {
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
   if (way->ca_file != NULL)
     floor_check_easy(curl_easy_setopt(easy, CURLOPT_CAINFO, way->ca_file));
+  if (way->unresumed)
+    floor_check_easy(curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L));
 }
 
 void floor_prepare(struct slot *s, struct engine *e, const struct way *way, const char *url) {
   static struct curl_slist *headers;
   if (headers == NULL)
-    headers = headers_of_api();
+    headers = headers_of_api(way);
   CURL *easy = s->easy = curl_easy_init();
   if (easy == NULL)
     floor_fail("out of memory");
   set_way(easy, way);
-  floor_check_easy(curl_easy_setopt(easy, CURLOPT_URL, url));
+  (way->tuned ? set_tuned : set_plainly)(s, url);
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers));
-  floor_check_easy(curl_easy_setopt(easy, CURLOPT_USERAGENT, "akool-lipsync/0.1.0"));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L));
-  floor_check_easy(curl_easy_setopt(easy, CURLOPT_TIMEOUT, 30L));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_WRITEDATA, s));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, e));
   floor_check_easy(curl_easy_setopt(easy, CURLOPT_PRIVATE, s));
+}
+
+void floor_release(struct slot *s) {
+  curl_easy_cleanup(s->easy);
+  curl_url_cleanup(s->address);
 }
 
 void floor_open(struct engine *e, const struct way *way, int connections,

@@ -2,7 +2,7 @@
 ** poll: follows jobs to their end, so many at once, without a pause between two polls. An answer
 ** that is byte for byte the last one of its job says nothing new; only others are looked into.
 **
-**   floor poll URL CONCURRENCY JOBS
+**   floor poll URL CONCURRENCY JOBS [plain|tuned]
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,10 +44,10 @@ static void finished(struct engine *e, struct slot *s) {
 int floor_poll(int argc, char **argv) {
   static struct engine e;
   if (argc < 4)
-    floor_fail("usage: floor poll URL CONCURRENCY JOBS");
+    floor_fail("usage: floor poll URL CONCURRENCY JOBS [plain|tuned]");
   int concurrency = (int)floor_number(argv[2], MAX_SLOTS);
   long jobs = floor_number(argv[3], 100000000);
-  const struct way way = {.http2 = false};
+  const struct way way = floor_way(argc, argv, 4);
 
   floor_open(&e, &way, concurrency, finished);
   for (int i = 0; i < concurrency; i++) {
@@ -65,7 +65,7 @@ int floor_poll(int argc, char **argv) {
          floor_now() - began, floor_cpu() - cpu, floor_peak_rss());
 
   for (int i = 0; i < concurrency; i++)
-    curl_easy_cleanup(slots[i].easy);
+    floor_release(&slots[i]);
   floor_close(&e);
   return EXIT_SUCCESS;
 }

@@ -40,7 +40,9 @@ local function subject(peer, way, service, callers)
     for _, word in ipairs { url, callers, warming and n // 10 or n } do
       words[#words + 1] = tostring(word)
     end
-    if peer.name == "floor" then words[#words + 1] = "1.1" end
+    if peer.name == "floor" then
+      words[#words + 1], words[#words + 2] = "plain", "1.1"
+    end
     words[#words + 1] = service.ca_file
     local numbers = assert(measure.run(words))
     return { rate = numbers.requests / numbers.seconds, cpu = numbers.cpu / numbers.requests * 1e6,
