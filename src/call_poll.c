@@ -5,20 +5,28 @@
 
 #define PATIENCE (120 * AKL_SECOND) /* how long a poll endures failures in a row */
 
+static inline void stir(uint64_t out[2], uint64_t word) {
+  out[0] = (out[0] ^ word) * 0xFF51AFD7ED558CCDU;
+  out[0] ^= out[0] >> 32;
+  out[1] = (out[1] + word) * 0xC4CEB9FE1A85EC53U;
+  out[1] ^= out[1] >> 29;
+}
+
 /* Two multiplications for eight bytes: enough to tell an answer from the last one of the same job,
 ** with 128 bits against chance. */
 static void digest(const char *bytes, size_t size, uint64_t out[2]) {
-  uint64_t a = 0x9E3779B97F4A7C15U ^ size, b = 0xC2B2AE3D27D4EB4FU + size, word;
-  for (size_t i = 0; i < size; i += 8) {
-    word = 0;
-    memcpy(&word, bytes + i, size - i < 8 ? size - i : 8);
-    a = (a ^ word) * 0xFF51AFD7ED558CCDU;
-    a ^= a >> 32;
-    b = (b + word) * 0xC4CEB9FE1A85EC53U;
-    b ^= b >> 29;
+  uint64_t word;
+  out[0] = 0x9E3779B97F4A7C15U ^ size;
+  out[1] = 0xC2B2AE3D27D4EB4FU + size;
+  size_t i = 0;
+  for (; i + sizeof word <= size; i += sizeof word) {
+    memcpy(&word, bytes + i, sizeof word);
+    stir(out, word);
   }
-  out[0] = a;
-  out[1] = b;
+  word = 0;
+  if (i < size) /* 'bytes' may be NULL when there are none */
+    memcpy(&word, bytes + i, size - i);
+  stir(out, word);
 }
 
 void akl_poll_expired(struct akl_call *c) {
