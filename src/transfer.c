@@ -83,8 +83,10 @@ static int on_seek(void *user, curl_off_t offset, int origin) {
 
 /* The value of the header line if it has this name (lower case, with its colon), or NULL. */
 static const char *value_of(const char *line, size_t size, const char *name, size_t *length) {
+  if ((line[0] | 0x20) != name[0])
+    return NULL;
   size_t n = strlen(name);
-  if ((line[0] | 0x20) != name[0] || size < n || strncasecmp(line, name, n) != 0)
+  if (size < n || strncasecmp(line, name, n) != 0)
     return NULL;
   while (n < size && (line[n] == ' ' || line[n] == '\t'))
     n++;
