@@ -57,7 +57,8 @@ static bool refuses(enum kind kind, const char *name, int why) {
   return true;
 }
 
-/* The names are the linker's. */
+/* The names are the linker's.
+** NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #define REFUSE(kind, why, type, name, parameters, arguments, no)                                   \
   type __real_##name parameters;                                                                   \
   type __wrap_##name parameters;                                                                   \
@@ -119,6 +120,8 @@ int __wrap_open(const char *path, int flags, ...) {
   }
   return refuses(FILES, "open", EACCES) ? -1 : __real_open(path, flags, mode);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* {====== The module ====== */
 
