@@ -82,7 +82,7 @@ static struct akl_engine *check_engine(lua_State *L) {
 ** an error on the way leaks nothing. */
 static struct akl_engine_box *new_engine(lua_State *L) {
   struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
-  *box = (struct akl_engine_box){.born = akl_now()};
+  *box = (struct akl_engine_box){0};
   akl_core_set_class(L, ENGINE);
   lua_newtable(L);
   lua_newtable(L);
@@ -111,6 +111,10 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   box = new_engine(L);
   if (box == NULL)
     return NULL;
+  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE); /* a finalizer may have made one, too */
+  const struct akl_engine_box *last = lua_touserdata(L, -1);
+  box->number = last == NULL ? 1 : last->number + 1;
+  lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
   return box;

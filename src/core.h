@@ -18,7 +18,7 @@
 ** weak values: an op by its slot, and in a free slot the number of the next free one. */
 struct akl_engine_box {
   struct akl_engine *engine; /* owned; NULL when closed */
-  akl_usec born;             /* tells it from one that came before it */
+  unsigned number;           /* tells it from those that came before it */
   int slots, free_slot;      /* how many there are; the first free one, 0 if none */
   bool stepping;             /* a step is under way: a finalizer may not begin another, */
   bool to_close;             /* and closes the engine only when it is through */
@@ -33,7 +33,7 @@ struct akl_engine_box {
 ** result's table, or for a poll a list of jobs in the order in which they came. */
 struct akl_op {
   struct akl_call call; /* its slot is 0 once it gave that back */
-  akl_usec engine;      /* when the engine was born whose slot it has */
+  unsigned engine;      /* the number of the engine whose slot it has */
   int taken;            /* a poll: how many of the jobs the program has been given */
   int jobs;             /* a poll: how many are in its list */
   bool filled;
