@@ -68,10 +68,14 @@ end
 
 local left -- actions that may still be taken
 
+--- A finalizer in this cycle of the collector and in all that follow. Many of them take a step, which
+--- happens inside another one when an answer is being read.
 local function arm(input, pool)
+  local steps = input:byte() % 2 == 0
   setmetatable({}, { __gc = function()
-    act(input, pool)
-    if left > 0 then arm(input, pool) end
+    if left == 0 then return end -- Lua does not finalize what is made while a state is closed
+    if steps then core.engine():step(0) else act(input, pool) end
+    arm(input, pool)
   end })
 end
 
@@ -131,7 +135,7 @@ local actions = {
     if #pool > 0 then table.remove(pool, 1 + input:byte() % #pool) end
     if input:byte() % 2 == 0 then collectgarbage() end
   end,
-  function(input, pool) -- a finalizer, in this cycle of the collector and all that follow
+  function(input, pool) -- a finalizer
     arm(input, pool)
     if input:byte() % 2 == 0 then collectgarbage() end
   end,

@@ -139,6 +139,10 @@ enum { INPUTS_PER_STATE = 20000 };
 static lua_State *state;
 
 static void open_state(void) {
+  static bool opened;
+  if (!opened)
+    (void)atexit(fuzz_lua_close); /* before leaks are looked for */
+  opened = true;
   state = luaL_newstate();
   if (state == NULL)
     abort();
