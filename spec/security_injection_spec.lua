@@ -266,6 +266,14 @@ describe("a control character", function()
   end)
 end)
 
+describe("a code", function()
+  it("that is explained is shown as the number it is", function()
+    local row, err = lipsync.explain "4711\v"
+    assert.is_nil(row)
+    assert.truthy(err.message:find("Code 4711 is not", 1, true), err.message)
+  end)
+end)
+
 describe("an answer", function()
   -- libcurl from 7.84.0 until 8.1.0 appends such a line to the headers of the handle's last exchange,
   -- which are gone by then.

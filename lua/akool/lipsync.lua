@@ -111,7 +111,7 @@ function lipsync.explain(code)
   if not number then error("explain: a code such as 1204 expected, got " .. type(code), 2) end
   local row = core.explain(number)
   if not row then
-    return nil, core.error("unknown_code", ("Code %s is not documented."):format(tostring(code)))
+    return nil, core.error("unknown_code", ("Code %s is not documented."):format(number))
   end
   return { code = row.code, name = row.name, kind = row.kind, retryable = row.retryable,
     message = row.meaning .. " " .. row.advice }
