@@ -147,14 +147,18 @@ bool akl_engine_foreign(const struct akl_engine *e) {
 static void end(struct akl_engine *e, struct akl_transfer *t, CURLcode result) {
   long status = 0, version = 0;
   struct akl_lane *lane = &e->lanes[t->lane];
+  if (result == CURLE_OUT_OF_MEMORY) {
+    /* It may have left a connection that nobody opens any more, and PIPEWAIT would have others wait
+    ** for it. Those are looked at again when the handle is removed. */
+    e->tainted = true;
+    (void)curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+  }
   (void)curl_multi_remove_handle(e->multi, t->easy);
   (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
   (void)curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
   t->result = result;
   /* libcurl takes any number for one behind "HTTP/2". */
   t->status = status >= 100 && status <= 999 ? (int)status : 0;
-  if (result == CURLE_OUT_OF_MEMORY)
-    e->tainted = true;
   /* libcurl 7.88 keeps a new connection over which the request could not be sent, and lets all that
   ** come later wait, without end, for what it turns out to speak (CURLOPT_PIPEWAIT). */
   if (result == CURLE_SEND_ERROR)
