@@ -17,7 +17,7 @@ local DEEPEST = 16
 
 -- Small, because there may be a hundred thousand: what is not so is absent.
 ---@class akool.lipsync.Task
----@field package co thread
+---@field package co thread?          # until it ends
 ---@field package arguments table?   # until it begins: { n = …, … }
 ---@field package op userdata?       # what it waits for
 ---@field package joining true?      # it waits for another task
@@ -40,14 +40,15 @@ local orphans = {}   -- tasks that failed while nobody had joined them
 local depth = 0
 local active         -- the task that was resumed last, while it runs
 local known          -- the engine of the last turn
+local broken = false -- memory ran out while something above was changed: see `recover`
 
 local function pack(...)
   return { n = select("#", ...), ... }
 end
 
 local function make_runnable(task)
+  runnable[last + 1] = task -- first, since it may raise
   last = last + 1
-  runnable[last] = task
 end
 
 --- The task that is running now, or nil.
@@ -56,39 +57,73 @@ local function current()
   return co and tasks[co]
 end
 
+--- Take down a task's end. Should memory run out on the way, `recover` finds it and does it again.
 local function finish(task, ok, ...)
-  tasks[task.co] = nil
-  alive = alive - 1
-  task.done = true
   if ok then
     task.results = pack(...)
-  else
-    task.failed, task.failure = true, (...)
+  elseif not (task.failed or task.done) then
+    task.failure = (...)
     if not task.joined then orphans[#orphans + 1] = task end
+    task.failed = true
   end
+  task.done = true
   for _, waiter in ipairs(task.waiters or {}) do make_runnable(waiter) end
+  tasks[task.co], alive = nil, alive - 1
+  task.co, task.op = nil, nil -- a coroutine that raised still holds its locals
 end
 
+-- All that status may say of a task stands here and in `recover`: Lua has these words, then, and
+-- needs no memory to say them.
 local function resumed(task, ok, ...)
-  if status(task.co) == "dead" then
+  local state = status(task.co)
+  if state == "dead" then
     finish(task, ok, ...)
-  elseif not task.op and not task.joining then
+  elseif state == "suspended" and not task.op and not task.joining then
     make_runnable(task) -- the program yielded by itself: let the others go on, then come back
   end
 end
 
+--- A task's arguments, once.
+local function hand_over(task, ...)
+  task.arguments = nil
+  return ...
+end
+
 --- Resume a task, with its arguments the first time.
 local function run_task(task)
-  local arguments, outer = task.arguments, active
-  task.arguments = nil
+  local arguments = task.arguments
   if task.done then return end
   active = task
   if arguments then
-    resumed(task, resume(task.co, unpack(arguments, 1, arguments.n)))
+    resumed(task, resume(task.co, hand_over(task, unpack(arguments, 1, arguments.n))))
   else
     resumed(task, resume(task.co))
   end
-  active = outer
+end
+
+--- Run what is runnable up to `final`: what becomes so meanwhile has to wait for the next turn.
+local function run_tasks(final)
+  while first <= final and first <= last do -- a turn inside this one may take some of them
+    local task = runnable[first]
+    runnable[first], first = nil, first + 1
+    run_task(task)
+  end
+end
+
+--- Begin anew with all that is certain once memory ran out at any point: which tasks there are. One
+--- that is resumed for nothing waits again.
+local function recover()
+  runnable, first, last, waiting, waits = {}, 1, 0, {}, 0
+  for co, task in pairs(tasks) do
+    local state = status(co)
+    if state == "dead" then
+      finish(task, false, "not enough memory")
+    elseif state ~= "running" and state ~= "normal" then
+      task.op, task.joining = nil, nil
+      make_runnable(task)
+    end
+  end
+  broken = false
 end
 
 --- There is news of the op in this slot: whoever waits for it goes on.
@@ -104,6 +139,11 @@ end
 local function turn(timeout)
   local _, is_main = running()
   if is_main then depth, active = 0, nil end -- whatever an interrupt may have left behind
+  if broken then
+    recover()
+    timeout = 0 -- somebody's wait may be over
+  end
+  broken = true
   local engine, too_deep = core.engine(), depth > DEEPEST
   if engine ~= known then -- what the last one had under way has ended, and nobody was told
     known = engine
@@ -119,20 +159,21 @@ local function turn(timeout)
       op, slot = engine:ready()
     end
   end
+  broken = false
   if too_deep then return end
-  depth = depth + 1
-  local final = last -- what becomes runnable meanwhile has to wait for the next turn
-  while first <= final do -- a turn inside this one may take some of them
-    local task = runnable[first]
-    runnable[first], first = nil, first + 1
-    run_task(task)
+  local outer, level = active, depth
+  depth = level + 1
+  local fine, why = pcall(run_tasks, last)
+  active, depth = outer, level
+  if not fine then
+    broken = true
+    error(why, 0)
   end
-  depth = depth - 1
   if depth == 0 and first > last then first, last = 1, 0 end -- numbers that stay small stay cheap
 end
 
 local function nothing_can_happen()
-  return first > last and waits == 0
+  return first > last and waits == 0 and not broken
 end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
@@ -147,7 +188,9 @@ function loop.next(op, its_end)
     local kind, value, extra = op:next()
     if kind == nil and task then
       wake(value) -- a task that waited in the same slot of an engine that was closed
+      broken = true
       waiting[value], task.op, waits = task, op, waits + 1
+      broken = false
       yield()
     elseif kind == nil then
       if owner then owner.op = op end
@@ -173,9 +216,9 @@ end
 function loop.spawn(f, ...)
   check_function("spawn", f)
   local task = setmetatable({ co = create(f), arguments = pack(...) }, Task)
+  runnable[last + 1] = task -- a place, before it counts
   tasks[task.co] = task
-  alive = alive + 1
-  make_runnable(task)
+  alive, last = alive + 1, last + 1
   return task
 end
 
@@ -227,16 +270,15 @@ end
 --- End what the task waits for, and all it will wait for: its calls return nil and an error of
 --- kind "cancelled". A task that has not begun never does.
 function Task:cancel()
-  if self.done or self.cancelled then return end
-  self.cancelled = true
-  if self.arguments then
-    self.arguments = nil
+  if self.done then return end
+  if self.arguments and not self.cancelled then
     finish(self, true, nil, core.error("cancelled", "The task was cancelled before it began."))
-  elseif self.op then
-    self.op:cancel()
-  elseif self.joining then
+    self.arguments = nil
+  elseif not self.cancelled and self.joining then
     make_runnable(self)
   end
+  self.cancelled = true
+  if self.op then self.op:cancel() end
 end
 
 function Task:__tostring()
@@ -309,7 +351,9 @@ end
 ---@return table results  # what `f` returned first, at the item's index
 ---@return table errors   # what it returned second after nil, or what it raised
 function loop.map(list, f, concurrency)
-  local results, errors, at, count = {}, {}, 0, #list
+  local results, errors, at, count, failure = {}, {}, 0, #list, nil
+  for i = 1, count do results[i], errors[i] = false, false end -- room, so that no outcome gets lost
+  for i = 1, count do results[i], errors[i] = nil, nil end
   local function work(slot)
     while at < count do
       at = at + 1
@@ -321,13 +365,16 @@ function loop.map(list, f, concurrency)
   end
   local function supervise()
     while at < count do
-      local slot = {}
+      local slot = { index = false }
       local worker = loop.spawn(work, slot)
       if not wait_for(worker) then
         at = count -- no more items
         cancel_all { worker }
       end
-      if worker.failed then errors[slot.index] = worker.failure end
+      if worker.failed then
+        if not slot.index then at, slot.index = at + 1, at + 1 end -- it did not even come to that
+        errors[slot.index] = worker.failure
+      end
     end
   end
   loop.run(function()
@@ -335,14 +382,14 @@ function loop.map(list, f, concurrency)
     for i = 1, math.min(concurrency, count) do supervisors[i] = loop.spawn(supervise) end
     for _, supervisor in ipairs(supervisors) do
       if not wait_for(supervisor) then cancel_all(supervisors) end
+      if supervisor.failed then failure = supervisor.failure end
     end
   end)
   local me = current() or active
-  if me and me.cancelled then
-    for i = 1, count do
-      if results[i] == nil and errors[i] == nil then
-        errors[i] = core.error("cancelled", "The item was not begun.")
-      end
+  local cancelled = me and me.cancelled
+  for i = 1, (failure or cancelled) and count or 0 do
+    if results[i] == nil and errors[i] == nil then
+      errors[i] = cancelled and core.error("cancelled", "The item was not begun.") or failure
     end
   end
   return results, errors
