@@ -288,6 +288,9 @@ struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec 
     free(t);
     return NULL;
   }
+  /* Until 8.8 the session cache of libcurl frees memory twice when memory runs out. Asked only here:
+  ** libcurl writes a list of all its libraries for an answer. */
+  t->resumes = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080800;
   t->fresh = true;
   return t;
 }
@@ -352,12 +355,9 @@ static bool set_trust(struct akl_transfer *t, const struct akl_settings *s) {
 }
 
 static bool set_tls(struct akl_transfer *t, const struct akl_settings *s) {
-  bool fine = SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
-              SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && set_trust(t, s);
-  /* Until 8.8 the session cache of libcurl frees memory twice when memory runs out. */
-  if (fine && curl_version_info(CURLVERSION_NOW)->version_num < 0x080800)
-    fine = SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
-  return fine;
+  return SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
+         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && set_trust(t, s) &&
+         (t->resumes || SET(CURLOPT_SSL_SESSIONID_CACHE, 0L));
 }
 
 static bool set_safety(struct akl_transfer *t, const struct akl_request *r) {

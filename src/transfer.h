@@ -57,6 +57,7 @@ struct akl_transfer {
   struct curl_slist first;       /* the header line that settings have, before those of 'headers' */
   bool fresh;                    /* none of our options have been set yet */
   bool spent;                    /* the handle must not be used for another exchange */
+  bool resumes;                  /* TLS sessions may be kept */
   bool has_bundle; /* libcurl's file of certificates can be read; once 'settings' is set */
   bool plain_get;  /* the handle is set up for an API GET and only the URL changes, */
   bool queried;    /* or only its query */
