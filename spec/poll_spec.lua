@@ -533,6 +533,26 @@ describe("client:wait", function()
     assert.equal("completed", assert(job:wait()).status)
   end)
 
+  it("keeps nothing of the job that it was given", function()
+    local client = assert(lipsync.new {
+      api_key = fixture.secrets.api_key,
+      base_url = t.service.url, -- and nobody to be told of events
+    })
+    local kept = setmetatable({}, { __mode = "k" })
+    lipsync.run(function()
+      local job = t.job(client)
+      kept[job] = true
+      local following = lipsync.spawn(client.wait, client, job)
+      job = nil -- luacheck: ignore 311 (nor does this task)
+      eventually(function() return core.engine():stats().calls == 1 end)
+      collectgarbage()
+      collectgarbage()
+      assert.is_nil(next(kept))
+      following:cancel()
+      following:join()
+    end)
+  end)
+
   it("returns an error that carries the job, when that failed", function()
     local client = t.client()
     local job = t.job(client)

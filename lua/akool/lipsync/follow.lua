@@ -107,8 +107,8 @@ end
 
 --- Wait for an end when nobody is to be told of anything before. This is what most programs do for
 --- most of their time, perhaps for thousands of jobs at once: it needs a shallow stack and no table.
-local function wait_quietly(client, given, id, opts)
-  local op, err = client.core:poll(await.settings(client, opts), id, age_of(given))
+local function wait_quietly(client, settings, id, age)
+  local op, err = client.core:poll(settings, id, age)
   if not op then return nil, err end
   local kind, value = loop.next(op, true)
   if kind == "done" then return ended(client, setmetatable(value, client.jobs)) end
@@ -128,7 +128,7 @@ function follow.wait(client, given, id, opts, told)
   local on_status = opts and opts.on_status or client.merged.on_status
   local on_event = opts and opts.on_event or client.merged.on_event
   if not (on_status or on_event or client.renew or options.logging) then
-    return wait_quietly(client, given, id, opts)
+    return wait_quietly(client, await.settings(client, opts), id, age_of(given))
   end
   local following = follow.new(client, given, id, opts, told)
   while true do
