@@ -1,7 +1,7 @@
 /*
 ** waiting: many jobs, each polled again a period after its last answer, through few connections. A
-** binary heap of moments says whose turn is next. The first polls are spread over one period; after
-** that it is measured.
+** binary heap of moments says whose turn is next. The first polls are spread over one period by chance,
+** as the library does it; after that it is measured.
 **
 **   floor waiting URL CONNECTIONS JOBS PERIOD SECONDS
 **
@@ -103,7 +103,7 @@ int floor_waiting(int argc, char **argv) {
   if (heap == NULL)
     floor_fail("out of memory");
   for (size_t i = 0; i < jobs; i++)
-    put((struct turn){.at = began + (double)i * period / (double)jobs, .job = i + 1});
+    put((struct turn){.at = began + (double)rand() * period / RAND_MAX, .job = i + 1});
   poll_until(&e, argv[1], began + period);
 
   double cpu = floor_cpu();

@@ -1,6 +1,7 @@
 -- waiting.lua URL ops|tasks JOBS PERIOD SECONDS: follows many jobs at once, each polled again a
--- period after its last answer: by ops held in a table, or by a task (a coroutine) for each. The
--- first polls are spread over one period; after that it is measured.
+-- period after its last answer: by ops held in a table, or by a task (a coroutine) for each. All are
+-- there from the beginning and as old as one period, so that the library spreads their first polls
+-- over the next; after that it is measured.
 
 package.path = "bench/?.lua;" .. package.path
 
@@ -46,7 +47,7 @@ local function by_ops()
   local engine, ops = core.engine(), {}
   return {
     follow = function(i)
-      ops[i] = assert(client.core:poll(client.settings, id_of(i)))
+      ops[i] = assert(client.core:poll(client.settings, id_of(i), period))
     end,
     run_until = function(moment)
       repeat
@@ -70,7 +71,8 @@ local function by_tasks()
   return {
     follow = function(i)
       lipsync.spawn(function()
-        local _, err = client:wait(id_of(i))
+        local _, err = client:wait { id = id_of(i), status = "processing",
+          created_at = os.time() - period }
         fail(err)
       end)
     end,
@@ -83,12 +85,11 @@ end
 local followed = how == "ops" and by_ops() or by_tasks()
 local memory, heap = settled(usage.rss), settled(function() return collectgarbage("count") end)
 
-local began = core.now()
 for i = 1, jobs do
-  local due = began + (i - 1) * period / jobs
-  if due > core.now() then followed.run_until(due) end
   followed.follow(i)
+  if i % 100 == 0 then followed.run_until(core.now()) end -- in which tasks begin
 end
+local began = core.now()
 followed.run_until(began + period)
 
 local cpu = os.clock()
