@@ -6,7 +6,7 @@ set -eu
 
 # What valgrind, thirty times slower, runs on every change: between them they pass through every
 # room of the core.
-REDUCED="auth_spec create_spec errors_spec protocol_spec tls_spec"
+REDUCED="auth_spec create_spec errors_spec protocol_spec wire_spec"
 
 usage() {
   echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [--full] [--only SPEC]" >&2

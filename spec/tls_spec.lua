@@ -129,18 +129,20 @@ for _, version in ipairs {
       assert.is_true(connections(lines) <= most, connections(lines) .. " connections")
     end)
 
-    it("no more are sent at once than every server takes, however many are allowed", function()
-      local client, ids = held.client { max_connections = 200, user_agent = "crowd" }, {}
-      local job, most = t.job(held.client()), 0
-      for i = 1, 300 do ids[i] = job.id end
-      local results = lipsync.map(ids, function(id)
-        local found = assert(client:info(id))
-        most = math.max(most, core.engine():stats().running)
-        return found
-      end, { concurrency = 300 })
-      assert.equal(300, #results)
-      assert.is_true(most <= (version.http2 and 100 or 200), most .. " at once")
-    end)
+    if version.http2 then
+      it("no more are sent at once than every server takes, however many are allowed", function()
+        local client, ids = held.client { max_connections = 200, user_agent = "crowd" }, {}
+        local job, most = t.job(held.client()), 0
+        for i = 1, 300 do ids[i] = job.id end
+        local results = lipsync.map(ids, function(id)
+          local found = assert(client:info(id))
+          most = math.max(most, core.engine():stats().running)
+          return found
+        end, { concurrency = 300 })
+        assert.equal(300, #results)
+        assert.is_true(most <= 100, most .. " at once")
+      end)
+    end
 
     it("an answer that is cut behind the gateway is never a success", function()
       local client = held.client()

@@ -147,11 +147,11 @@ static void work(struct cell *c, const char *scenario, const struct column *colu
 ** {====== Those who run the workers ====== */
 
 struct worker {
-  pid_t pid;
   struct cell *cell;
   const char *scenario;
   const struct column *column;
   long first;
+  pid_t pid;
   unsigned patience;
 };
 
