@@ -18,6 +18,9 @@ static struct { /* what is in use between two trials */
   int descriptors;
 } baseline;
 
+static void complain(struct trial *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 static void complain(struct trial *t, const char *format, ...) {
   size_t used = strlen(t->complaint);
   va_list args;
