@@ -103,7 +103,7 @@ int floor_waiting(int argc, char **argv) {
   if (heap == NULL)
     floor_fail("out of memory");
   for (size_t i = 0; i < jobs; i++)
-    put((struct turn){.at = began + (double)rand() * period / RAND_MAX, .job = i + 1});
+    put((struct turn){.at = began + drand48() * period, .job = i + 1});
   poll_until(&e, argv[1], began + period);
 
   double cpu = floor_cpu();
