@@ -25,9 +25,13 @@ enum {
 /* Sanitizers take their options from here. lua-cjson does not free its buffer when Lua has no memory
 ** for the text or the table that it makes: a leak of that library, which no caller of it can mend. */
 const char *__asan_default_options(void);      // NOLINT
+const char *__lsan_default_options(void);      // NOLINT
 const char *__lsan_default_suppressions(void); // NOLINT
 const char *__asan_default_options(void) {     // NOLINT
   return "exitcode=86:allocator_may_return_null=1";
+}
+const char *__lsan_default_options(void) { // NOLINT
+  return "print_suppressions=0";
 }
 const char *__lsan_default_suppressions(void) { // NOLINT
   return "leak:/cjson.so\n";
