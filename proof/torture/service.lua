@@ -49,7 +49,8 @@ function service.arrange(name)
 end
 
 --- What is wrong with what the service saw of a trial, nil if all is well. A trial makes at most one
---- create, and who made a job knows of it, or knows that there may be one.
+--- create, and who made a job knows of it, or knows that there may be one. Lua's own error about
+--- memory says neither: a program that gets it out of a create has to take it for "maybe".
 ---@param _ string
 ---@param ending "completed"|"failed"|"raised"
 ---@param note string # what the scenario was told about a job: "job", "maybe", "none"

@@ -23,12 +23,12 @@ static void complain(struct trial *t, const char *format, ...)
 
 static void complain(struct trial *t, const char *format, ...) {
   size_t used = strlen(t->complaint);
-  va_list args;
-  va_start(args, format);
   if (used > 0 && used + 2 < TRIAL_WORDS) {
     memcpy(t->complaint + used, "; ", 3);
     used += 2;
   }
+  va_list args;
+  va_start(args, format);
   (void)vsnprintf(t->complaint + used, TRIAL_WORDS - used, format, args);
   va_end(args);
 }

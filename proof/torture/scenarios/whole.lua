@@ -15,7 +15,14 @@ scenario("tls", {
   prepare = function(context)
     local client = new_client(context, { base_url = context.tls, ca_file = context.ca_file })
     return {
-      act = function() return client:info(("0"):rep(24)) end,
+      act = function()
+        local found, err = client:info(("0"):rep(24))
+        if not found then return nil, err end
+        -- A create has a connection of its own, so this is a second handshake.
+        found, err = client:create { video_url = tools.video, audio_url = tools.audio }
+        if not found then return nil, err end
+        return client:info(found)
+      end,
       expect = is_job,
       afterwards = ask_again(client),
     }
