@@ -9,10 +9,9 @@
 #include <stddef.h>
 
 enum memory_kind {
-  MEMORY_LUA,     /* the allocator of the Lua state under test */
-  MEMORY_CURL,    /* libcurl's five hooks */
-  MEMORY_CORE,    /* malloc, calloc, realloc and strdup in src/ */
-  MEMORY_PROCESS, /* malloc, calloc and realloc of everything; see process.c */
+  MEMORY_LUA,  /* the allocator of the Lua state under test */
+  MEMORY_CURL, /* libcurl's five hooks */
+  MEMORY_CORE, /* malloc, calloc, realloc and strdup in src/ */
   MEMORY_KINDS
 };
 
@@ -35,7 +34,7 @@ bool memory_disarm(void);
 /* How many allocations of the armed kind were asked for between the last arming and disarming. */
 long memory_asked(void);
 
-/* How many blocks of this kind are in use. Those of MEMORY_PROCESS are not counted. */
+/* How many blocks of this kind are in use. */
 long memory_live(enum memory_kind kind);
 
 /* Count one allocation of this kind and say whether to refuse it. */

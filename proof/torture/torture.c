@@ -60,15 +60,10 @@ struct column {
 };
 
 static const struct column columns[] = {
-#ifdef TORTURE_PROCESS
-    {"process-once", MEMORY_PROCESS, MEMORY_ONCE},
-    {"process-always", MEMORY_PROCESS, MEMORY_ALWAYS},
-#else
     {"lua-once", MEMORY_LUA, MEMORY_ONCE},       {"lua-twice", MEMORY_LUA, MEMORY_TWICE},
     {"lua-always", MEMORY_LUA, MEMORY_ALWAYS},   {"curl-once", MEMORY_CURL, MEMORY_ONCE},
     {"curl-always", MEMORY_CURL, MEMORY_ALWAYS}, {"core-once", MEMORY_CORE, MEMORY_ONCE},
     {"core-always", MEMORY_CORE, MEMORY_ALWAYS},
-#endif
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
