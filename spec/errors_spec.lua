@@ -216,6 +216,19 @@ describe("an answer that a gateway gave", function()
     end)
   end
 
+  it("has the words of a gateway that knows no codes", function()
+    for body, words in pairs {
+      ['{"message":"no healthy upstream"}'] = "no healthy upstream",
+      ['{"code":1000,"data":{}}'] = false, -- not a success, whatever stands in it
+    } do
+      local err = refused { status = 502, raw = body }
+      assert.are.equal("http_server_error", err.name)
+      assert.are.equal(502, err.http_status)
+      assert.is_nil(err.code)
+      assert.are.equal(words or nil, err.server_message)
+    end
+  end)
+
   for _, status in ipairs { 301, 302, 307, 308 } do
     it(("is refused and not followed when it is a redirect, %d"):format(status), function()
       local err = refused { status = status, redirect = t.service.url .. "/elsewhere" }
