@@ -11,8 +11,7 @@ void akl_call_news(struct akl_call *c) {
   if (e == NULL || !akl_link_alone(&c->news))
     return;
   akl_link_append(&e->news, &c->news);
-  if (e->watched)
-    (void)akl_poller_wake(&e->poller);
+  akl_engine_wake(e);
 }
 
 const char *akl_call_word(enum akl_call_kind kind) {
@@ -371,8 +370,7 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
   /* A poll takes its turn in the next step: then it is known how many others are due. */
   if (c->kind == AKL_SLEEP || c->kind == AKL_POLL) {
     akl_call_pause(c, now + wait);
-    if (c->engine->watched)
-      (void)akl_poller_wake(&c->engine->poller);
+    akl_engine_wake(c->engine);
   } else {
     akl_call_begin(c);
   }

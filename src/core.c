@@ -46,12 +46,27 @@ void *akl_core_check(lua_State *L, int index, const char *name) {
 
 /* {====== The engine ====== */
 
+/* Where the registry keeps what a host wants to be told before the descriptor closes. */
+#define ON_CLOSE "akool.lipsync.engine.on_close"
+
+/* [-0, +0, -] Let whoever watches the descriptor take his hands off it. */
+static void tell_closing(lua_State *L) {
+  int top = lua_gettop(L);
+  lua_getfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+  if (lua_isfunction(L, -1)) {
+    lua_pushnil(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+    (void)lua_pcall(L, 0, 0, 0); /* closing goes on, whatever it says */
+  }
+  lua_settop(L, top);
+}
+
 static void close_engine(struct akl_engine_box *box) {
-  struct akl_engine *e = box->engine;
   if (box->stepping) {
     box->to_close = true;
     return;
   }
+  struct akl_engine *e = box->engine;
   box->engine = NULL;
   if (e == NULL)
     return;
@@ -193,6 +208,22 @@ static int engine_timeout(lua_State *L) {
   return 1;
 }
 
+/* engine:wake(): make the descriptor readable at once, so that a host that watches it comes by. */
+static int engine_wake(lua_State *L) {
+  akl_engine_wake(check_engine(L));
+  return 0;
+}
+
+/* engine:on_close(f): call f() before the descriptor closes, instead of what was set before; but not
+** when the state closes, nor in a forked child, where it is another process that watches. */
+static int engine_on_close(lua_State *L) {
+  (void)check_engine(L);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  lua_setfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+  return 0;
+}
+
 static lua_Integer ring_length(const struct akl_link *head) {
   lua_Integer n = 0;
   for (const struct akl_link *l = head->next; l != head; l = l->next)
@@ -227,6 +258,15 @@ static int engine_stats(lua_State *L) {
 
 /* engine:close(): end what is under way and free everything. Closing twice is fine. */
 static int engine_close(lua_State *L) {
+  const struct akl_engine_box *box = check_box(L);
+  if (box->engine != NULL && !akl_engine_foreign(box->engine))
+    tell_closing(L);
+  close_engine(check_box(L));
+  return 0;
+}
+
+/* The state closes. What a host watched with was born after the engine, so it is gone already. */
+static int engine_gc(lua_State *L) {
   close_engine(check_box(L));
   return 0;
 }
@@ -249,11 +289,12 @@ static const luaL_Reg engine_methods[] = {
     {"step", engine_step},       {"ready", engine_ready},
     {"pollfd", engine_pollfd},   {"events", engine_events},
     {"timeout", engine_timeout}, {"stats", engine_stats},
+    {"wake", engine_wake},       {"on_close", engine_on_close},
     {"close", engine_close},     {NULL, NULL},
 };
 
 static const luaL_Reg engine_meta[] = {
-    {"__gc", engine_close},
+    {"__gc", engine_gc},
     {"__close", engine_close},
     {"__tostring", engine_tostring},
     {NULL, NULL},

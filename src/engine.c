@@ -272,8 +272,7 @@ static void launch(struct akl_engine *e, struct akl_transfer *t) {
 void akl_engine_start(struct akl_engine *e, struct akl_transfer *t, unsigned lane) {
   t->lane = lane;
   launch(e, t);
-  if (e->watched)
-    (void)akl_poller_wake(&e->poller);
+  akl_engine_wake(e);
 }
 
 struct akl_transfer *akl_engine_ended(struct akl_engine *e) {
@@ -411,6 +410,11 @@ void akl_engine_settle(struct akl_engine *e) {
     end_all(e);
     (void)akl_poller_wake(&e->poller); /* without a timer, waking again and again is what is left */
   }
+}
+
+void akl_engine_wake(struct akl_engine *e) {
+  if (e->watched)
+    (void)akl_poller_wake(&e->poller);
 }
 
 int akl_engine_pollfd(struct akl_engine *e) {

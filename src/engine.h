@@ -76,6 +76,9 @@ int akl_engine_pollfd(struct akl_engine *e);
 ** nothing changed. */
 void akl_engine_settle(struct akl_engine *e);
 
+/* Make the watched descriptor readable at once: the program has something to do. */
+void akl_engine_wake(struct akl_engine *e);
+
 /* An idle transfer, reset, or NULL when memory runs out. */
 struct akl_transfer *akl_engine_transfer(struct akl_engine *e);
 

@@ -138,6 +138,15 @@ function Engine:timeout() end
 ---@return akool.lipsync.core.Stats
 function Engine:stats() end
 
+--- Make the descriptor readable at once, so that a host that watches it comes by. Before the first
+--- `pollfd` there is nobody to wake.
+function Engine:wake() end
+
+--- Call `f()` before the descriptor closes, instead of what was set before. Not when the state
+--- closes, nor in a forked child, where another process watches.
+---@param f fun()
+function Engine:on_close(f) end
+
 --- End what is under way (errors of kind "cancelled") and free everything. Closing twice is fine.
 function Engine:close() end
 

@@ -4,6 +4,7 @@
 local core = require "akool.lipsync.core"
 local client = require "akool.lipsync.client"
 local loop = require "akool.lipsync.loop"
+local map = require "akool.lipsync.map"
 local options = require "akool.lipsync.options"
 
 ---@alias akool.lipsync.JobOrId akool.lipsync.Job|string
@@ -67,6 +68,7 @@ lipsync.run = loop.run
 lipsync.spawn = loop.spawn
 lipsync.sleep = loop.sleep
 lipsync.step = loop.step
+lipsync.use = loop.use
 
 --- Call `f(item, index)` for every item of a list, several at once; results in order, errors kept
 --- beside them.
@@ -92,7 +94,7 @@ function lipsync.map(list, f, opts)
     end
     concurrency = value
   end
-  return loop.map(list, f, concurrency)
+  return map(list, f, concurrency)
 end
 
 ---@class akool.lipsync.Explanation

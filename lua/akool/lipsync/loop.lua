@@ -1,12 +1,16 @@
 -- loop: how Lua waits for an op, and the tasks that wait side by side. This is the only place
 -- that yields. Inside a task, waiting yields to the loop here; anywhere else (the main chunk, a
--- coroutine that is not a task) it drives the engine until there is news, and the tasks with it.
+-- coroutine that is not a task) it drives the engine until there is news, and the tasks with it: in
+-- the engine, or by letting the host's loop go on (`host.lua`). A coroutine of a host that calls back
+-- yields like a task.
 
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
+local host = require "akool.lipsync.host"
 
 local running, create, resume, yield, status =
   coroutine.running, coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
-local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
+local unpack = compat.unpack
 
 local loop = {}
 
@@ -28,6 +32,7 @@ local DEEPEST = 16
 ---@field package failure any        # what it raised
 ---@field package joined true?       # somebody took or takes the outcome
 ---@field package cancelled true?
+---@field package adopted true?      # a coroutine of the program's, a task for as long as it waits
 local Task = {}
 Task.__index = Task
 Task.__name = "akool.lipsync.task"
@@ -40,6 +45,8 @@ local orphans = {}   -- tasks that failed while nobody had joined them
 local depth = 0
 local active         -- the task that was resumed last, while it runs
 local known          -- the engine of the last turn
+local driving = 0    -- how many wait outside of tasks for a host that calls back
+local attended = false -- a coroutine of the host's drives the tasks
 local broken = false -- memory ran out while something above was changed: see `recover`
 
 local function pack(...)
@@ -76,7 +83,9 @@ end
 -- needs no memory to say them.
 local function resumed(task, ok, ...)
   local state = status(task.co)
-  if state == "dead" then
+  if task.adopted then -- whatever it does now is the program's affair, unless it raised
+    if not ok then orphans[#orphans + 1] = { failure = (...) } end
+  elseif state == "dead" then
     finish(task, ok, ...)
   elseif state == "suspended" and not task.op and not task.joining then
     make_runnable(task) -- the program yielded by itself: let the others go on, then come back
@@ -92,7 +101,7 @@ end
 --- Resume a task, with its arguments the first time.
 local function run_task(task)
   local arguments = task.arguments
-  if task.done then return end
+  if task.done or task.adopted and tasks[task.co] ~= task then return end
   active = task
   if arguments then
     resumed(task, resume(task.co, hand_over(task, unpack(arguments, 1, arguments.n))))
@@ -166,14 +175,106 @@ local function turn(timeout)
   local fine, why = pcall(run_tasks, last)
   active, depth = outer, level
   if not fine then
-    broken = true
+    broken, attended = true, false
     error(why, 0)
   end
   if depth == 0 and first > last then first, last = 1, 0 end -- numbers that stay small stay cheap
 end
 
 local function nothing_can_happen()
-  return first > last and waits == 0 and not broken
+  return first > last and waits == 0 and not broken and not host.current()
+end
+
+local function rest_if_idle()
+  if alive == 0 and driving == 0 and #orphans == 0 then host.rest() end
+end
+
+--- What is left to do after a turn. An error that nobody joined is raised by whoever drives the loop:
+--- it must not get lost.
+local function settle()
+  local orphan = table.remove(orphans, 1)
+  if first <= last or #orphans > 0 then host.wake() end
+  rest_if_idle()
+  if orphan then error(orphan.failure, 0) end
+end
+
+--- A turn for a host that calls back.
+local function host_turn()
+  turn(0)
+  settle()
+end
+
+--- Let the host go on until there may be something to do. What stands in the way, if anything does.
+local function pause()
+  return host.wait((first <= last or broken) and 0 or 3600)
+end
+
+--- Let time pass until there may be news of an op, or of a task. Raises where that is impossible;
+--- the op has ended then.
+---@param op userdata?
+local function drive(op)
+  if not host.current() then return turn(3600) end
+  host.attend(host_turn)
+  driving = driving + 1
+  local problem = pause()
+  driving = driving - 1
+  if problem then
+    if op then op:cancel() end
+    rest_if_idle()
+    error(problem, 0)
+  end
+  turn(0)
+  rest_if_idle()
+end
+
+--- Drive the tasks, in a coroutine of the host's own.
+local function drive_all()
+  while alive > 0 do
+    local problem = pause()
+    if problem then break end
+    depth, active = 0, nil -- the host resumed us, so nothing of ours is below
+    turn(0)
+    for _ = 1, #orphans do host.spawn(settle) end
+  end
+  attended = false
+end
+
+--- See to it that tasks go on although nobody waits for them, if the host has a way.
+local function attend()
+  host.attend(host_turn)
+  host.wake()
+  if attended then return end
+  attended = true -- the host may run it at once
+  if not host.spawn(drive_all) then attended = false end
+end
+
+--- The coroutine that is running as a task, for as long as it waits.
+local function adopt()
+  local task = setmetatable({ co = running(), adopted = true }, Task)
+  tasks[task.co], alive = task, alive + 1
+  host.attend(host_turn)
+  return task
+end
+
+--- The task that may yield here, nil where the loop has to be driven instead. When the host calls
+--- back, whoever resumed a coroutine goes on without it, so that it may wait like a task. Not if a
+--- task resumed it: that one expects to be handed something.
+local function yielder(task)
+  if task or not host.calls_back() then return task and compat.can_yield() and task end
+  local inside = active and active.co ~= running()
+  return not inside and compat.can_yield() and adopt()
+end
+
+--- Yield, and be whatever it was before.
+local function suspend(task)
+  yield()
+  if not task.adopted then return end
+  if task.op then -- not the loop resumed it, but the program
+    for slot, waiter in pairs(waiting) do
+      if waiter == task then waiting[slot], waits = nil, waits - 1 end
+    end
+  end
+  tasks[task.co], alive, task.op = nil, alive - 1, nil
 end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
@@ -186,15 +287,16 @@ function loop.next(op, its_end)
   while true do
     if owner and owner.cancelled then op:cancel() end
     local kind, value, extra = op:next()
-    if kind == nil and task then
+    local waiter = kind == nil and yielder(task)
+    if waiter then
       wake(value) -- a task that waited in the same slot of an engine that was closed
       broken = true
-      waiting[value], task.op, waits = task, op, waits + 1
+      waiting[value], waiter.op, waits = waiter, op, waits + 1
       broken = false
-      yield()
+      suspend(waiter)
     elseif kind == nil then
       if owner then owner.op = op end
-      turn(3600)
+      drive(op)
       if owner then owner.op = nil end
     elseif not its_end or kind == "done" or kind == "failed" then
       return kind, value, extra
@@ -209,12 +311,8 @@ local function check_function(name, f)
   end
 end
 
---- Start a task. It runs as soon as the loop does.
----@param f function
----@param ... any  # its arguments
----@return akool.lipsync.Task
-function loop.spawn(f, ...)
-  check_function("spawn", f)
+--- A new task, for whoever drives the loop.
+local function new_task(f, ...)
   local task = setmetatable({ co = create(f), arguments = pack(...) }, Task)
   runnable[last + 1] = task -- a place, before it counts
   tasks[task.co] = task
@@ -222,30 +320,52 @@ function loop.spawn(f, ...)
   return task
 end
 
+--- Start a task. It runs as soon as the loop does.
+---@param f function
+---@param ... any  # its arguments
+---@return akool.lipsync.Task
+function loop.spawn(f, ...)
+  check_function("spawn", f)
+  local task = new_task(f, ...)
+  attend()
+  return task
+end
+
 --- Wait until a task is done, however it ends. False when the waiting task was cancelled, unless it
 --- waits `to_the_end`: for a task that has been cancelled too, so that the wait is short.
-local function wait_for(task, to_the_end)
+---@param task akool.lipsync.Task
+---@param to_the_end boolean?
+---@return boolean
+function loop.ended(task, to_the_end)
   local me = current()
   local owner = me or active
   task.joined = true
   if owner == task then error("a task cannot join itself", 3) end
   while not task.done do
     if owner and owner.cancelled and not to_the_end then return false end
-    if me then
+    local waiter = yielder(me)
+    if waiter then
       task.waiters = task.waiters or {}
-      task.waiters[#task.waiters + 1] = me
-      me.joining = true
-      yield()
-      me.joining = nil
+      task.waiters[#task.waiters + 1] = waiter
+      waiter.joining = true
+      suspend(waiter)
+      waiter.joining = nil
     elseif nothing_can_happen() then
       error("nothing can end this wait: every task waits for another one", 3)
     elseif depth > DEEPEST then
       error("coroutines inside tasks are nested too deeply to join a task here", 3)
     else
-      turn(3600)
+      drive()
     end
   end
   return true
+end
+
+--- Is whoever runs now part of a task that was cancelled?
+---@return boolean
+function loop.cancelled()
+  local me = current() or active
+  return me ~= nil and me.cancelled == true
 end
 
 local function join_cancelled()
@@ -263,7 +383,7 @@ end
 --- Wait for the task's end and return what it returned. What it raised is raised here.
 ---@return any ...  # nil and an error of kind "cancelled" if the joiner is cancelled
 function Task:join()
-  if not wait_for(self) then return join_cancelled() end
+  if not loop.ended(self) then return join_cancelled() end
   return outcome(self)
 end
 
@@ -279,17 +399,12 @@ function Task:cancel()
   end
   self.cancelled = true
   if self.op then self.op:cancel() end
+  host.wake()
 end
 
 function Task:__tostring()
   local word = self.failed and "failed" or self.done and "done" or "under way"
   return ("akool.lipsync.task (%s)"):format(word)
-end
-
---- An error that nobody joined is raised by whoever drives the loop: it must not get lost.
-local function raise_orphan()
-  local orphan = table.remove(orphans, 1)
-  if orphan then error(orphan.failure, 0) end
 end
 
 --- Run `f` as a task and drive the loop until it ends. Other tasks go on meanwhile; those that are
@@ -299,13 +414,14 @@ end
 ---@return any ...  # what `f` returns; what it raises is raised
 function loop.run(f, ...)
   check_function("run", f)
-  local task = loop.spawn(f, ...)
-  if not wait_for(task) then
+  local task = new_task(f, ...)
+  host.attend(host_turn)
+  if not loop.ended(task) then
     task:cancel()
-    wait_for(task, true)
+    loop.ended(task, true)
     return join_cancelled()
   end
-  if not task.failed and not current() then raise_orphan() end
+  if not task.failed and not current() then settle() end
   return outcome(task)
 end
 
@@ -318,7 +434,7 @@ function loop.step(timeout)
   end
   if current() then error("step drives the tasks, so it cannot be called inside one", 2) end
   turn(timeout or 0)
-  raise_orphan()
+  settle()
   return alive
 end
 
@@ -337,62 +453,17 @@ function loop.sleep(seconds)
   return true
 end
 
---- End these tasks and wait until they have: what they were in the middle of is told to them, so
---- that nothing that may have been paid goes unseen.
-local function cancel_all(list)
-  for _, task in ipairs(list) do task:cancel() end
-  for _, task in ipairs(list) do wait_for(task, true) end
-end
-
---- Call `f(item, index)` for every item, several at once, each in a task.
----@param list table
----@param f fun(item: any, index: integer): any, any
----@param concurrency integer
----@return table results  # what `f` returned first, at the item's index
----@return table errors   # what it returned second after nil, or what it raised
-function loop.map(list, f, concurrency)
-  local results, errors, at, count, failure = {}, {}, 0, #list, nil
-  for i = 1, count do results[i], errors[i] = false, false end -- room, so that no outcome gets lost
-  for i = 1, count do results[i], errors[i] = nil, nil end
-  local function work(slot)
-    while at < count do
-      at = at + 1
-      slot.index = at
-      local i = at
-      local value, err = f(list[i], i)
-      if value == nil then errors[i] = err else results[i] = value end
-    end
+--- Wait through a host's loop from now on: nginx, Neovim, luv, … or one of your own.
+---@param given string|akool.lipsync.Host|false|nil # its name, an adapter; false: the library's own loop again
+---@param options any # what the adapter of that name takes
+---@return string?    # without an argument: the name of the host in use
+function loop.use(given, options)
+  if given == nil then
+    local adapter = host.current()
+    return adapter and (adapter.name or "adapter") or nil
   end
-  local function supervise()
-    while at < count do
-      local slot = { index = false }
-      local worker = loop.spawn(work, slot)
-      if not wait_for(worker) then
-        at = count -- no more items
-        cancel_all { worker }
-      end
-      if worker.failed then
-        if not slot.index then at, slot.index = at + 1, at + 1 end -- it did not even come to that
-        errors[slot.index] = worker.failure
-      end
-    end
-  end
-  loop.run(function()
-    local supervisors = {}
-    for i = 1, math.min(concurrency, count) do supervisors[i] = loop.spawn(supervise) end
-    for _, supervisor in ipairs(supervisors) do
-      if not wait_for(supervisor) then cancel_all(supervisors) end
-      if supervisor.failed then failure = supervisor.failure end
-    end
-  end)
-  local me = current() or active
-  local cancelled = me and me.cancelled
-  for i = 1, (failure or cancelled) and count or 0 do
-    if results[i] == nil and errors[i] == nil then
-      errors[i] = cancelled and core.error("cancelled", "The item was not begun.") or failure
-    end
-  end
-  return results, errors
+  local engine = core.engine()
+  host.use(given, options, alive > 0 or engine ~= nil and engine:stats().calls > 0)
 end
 
 return loop

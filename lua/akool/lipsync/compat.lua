@@ -1,0 +1,49 @@
+-- compat: the few places where Lua 5.1 to 5.4 and LuaJIT differ for us.
+
+local running, isyieldable = coroutine.running, coroutine.isyieldable -- luacheck: ignore 143
+
+local compat = {}
+
+compat.unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
+
+--- The coroutine that is running, or nil in the main one.
+---@return thread?
+function compat.running()
+  local co, is_main = running() -- Lua 5.1 and LuaJIT: nil in the main one
+  if not is_main then return co end
+end
+
+-- Lua 5.1 cannot yield across a function in C that called us back, 5.2 only across these.
+local transparent = {}
+if _VERSION == "Lua 5.2" then
+  transparent[pcall], transparent[xpcall], transparent[dofile or pcall] = true, true, true
+end
+
+--- Does anything between us and the start of this coroutine stand in a yield's way? Lua 5.1 and 5.2
+--- cannot say, so the functions that are being called are looked through. (A metamethod of Lua 5.1
+--- is not seen.)
+local function stack_is_open()
+  local getinfo = debug and debug.getinfo
+  if not getinfo then return true end
+  local level = 3 -- who called `can_yield`
+  while true do
+    local info = getinfo(level, "nSf")
+    if not info then return true end
+    if info.what == "C" and not transparent[info.func]
+      or _VERSION == "Lua 5.1" and info.name == "(for generator)" then return false end
+    level = level + 1
+  end
+end
+
+--- Can the function that calls this one yield? Not in the main coroutine, nor inside a callback of a
+--- C function that has no way to go on afterwards: of string.gsub or table.sort on any Lua, of pcall
+--- or a `for` loop's iterator on Lua 5.1.
+---@return boolean
+function compat.can_yield()
+  if isyieldable then return isyieldable() end -- Lua 5.3, 5.4, LuaJIT
+  if not compat.running() then return false end
+  local open = stack_is_open() -- not a tail call: levels are counted
+  return open
+end
+
+return compat
