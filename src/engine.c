@@ -37,15 +37,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *m
 /* ============================================================ }
 ** {====== Life ====== */
 
-/* From 7.84.0 until 8.1.0 libcurl remembers the last header line of a handle's exchange beyond that
-** exchange. When the next one's first line is folded (begins with a space), it is appended to memory
-** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us, so there an
-** easy handle serves one exchange; connections are kept all the same. */
-static bool forgets_headers(void) {
-  unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
-  return version < 0x075400 || version >= 0x080100;
-}
-
 static bool set_up_multi(struct akl_engine *e) {
   e->multi = curl_multi_init();
   return e->multi != NULL &&
@@ -65,7 +56,6 @@ struct akl_engine *akl_engine_new(bool (*admit)(struct akl_link *who)) {
   e->admit = admit;
   e->curl_at = AKL_NEVER;
   e->connections_kept = CONNECTIONS_KEPT;
-  e->reuses_handles = forgets_headers();
   akl_link_init(&e->idle);
   akl_link_init(&e->running);
   akl_link_init(&e->ended);
@@ -293,7 +283,6 @@ void akl_engine_recycle(struct akl_engine *e, struct akl_transfer *t) {
   bool wanted = sound && e->idle_count < t->settings->max_connections;
   akl_link_remove(&t->link);
   akl_transfer_reset(t);
-  t->spent = !e->reuses_handles;
   if (wanted) {
     akl_link_prepend(&e->idle, &t->link);
     e->idle_count++;

@@ -45,7 +45,6 @@ struct akl_engine {
   unsigned connections_kept; /* idle ones that libcurl does not close */
   bool tainted;              /* memory ran out inside libcurl: to be given a new multi handle */
   struct akl_process maker;  /* another process must not touch it */
-  bool reuses_handles;       /* this libcurl's easy handles are fit for more than one exchange */
   bool watched;              /* a host's loop waits for the descriptor */
 };
 

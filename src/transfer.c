@@ -246,6 +246,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     t->starved = curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK;
     if (t->starved)
       return 0;
+    t->in_body = status >= 200;
     t->to_file = t->file != NULL && (status == 200 || status == 206);
     if (t->to_file && !begin_file(t, status))
       return 0;
@@ -258,9 +259,22 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
   return size;
 }
 
+/* From 7.84.0 until 8.1.0 libcurl remembers the last header line of a handle's exchange beyond that
+** exchange. When the next one's first line is folded (begins with a space), it is appended to memory
+** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us. With
+** CURLOPT_HEADER a line is handed to on_write before it is noted, and goes no further if refused. */
+static bool may_be_noted(struct akl_transfer *t, const char *line, size_t size) {
+  bool status = size >= 5 && memcmp(line, "HTTP/", 5) == 0;
+  t->misfolded = !t->has_header && (line[0] == ' ' || line[0] == '\t');
+  t->has_header = t->has_header || !(status || line[0] == '\r' || line[0] == '\n');
+  return !t->misfolded;
+}
+
 static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
   struct akl_transfer *t = user;
   size *= count;
+  if (t->shows_headers && !t->in_body)
+    return may_be_noted(t, bytes, size) ? size : 0;
   t->received += (int64_t)size;
   if (t->to_file) {
     bool fine = akl_file_write(t->file, bytes, size);
@@ -290,7 +304,9 @@ struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec 
   }
   /* Until 8.8 the session cache of libcurl frees memory twice when memory runs out. Asked only here:
   ** libcurl writes a list of all its libraries for an answer. */
-  t->resumes = curl_version_info(CURLVERSION_NOW)->version_num >= 0x080800;
+  unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+  t->resumes = version >= 0x080800;
+  t->remembers = version >= 0x075400 && version < 0x080100;
   t->fresh = true;
   return t;
 }
@@ -302,6 +318,7 @@ void akl_transfer_reset(struct akl_transfer *t) {
   t->body = NULL;
   t->body_size = t->body_taken = t->header_bytes = 0;
   t->refused_address = t->timed_out = t->stalled = t->flooded = t->starved = false;
+  t->has_header = t->in_body = t->misfolded = false;
   t->fd = -1;
   t->result = CURLE_OK;
   t->status = 0;
@@ -418,7 +435,9 @@ static bool set_download(struct akl_transfer *t) {
 /* From CURLOPT_PIPEWAIT(3): "libcurl will wait for a connection to reveal if it is possible to
 ** pipeline/multiplex on before it continues", so many polls share one HTTP/2 connection. */
 static bool set_get(struct akl_transfer *t) {
-  return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_PIPEWAIT, 1L);
+  t->shows_headers = t->remembers;
+  return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_PIPEWAIT, 1L) &&
+         SET(CURLOPT_HEADER, (long)t->shows_headers);
 }
 
 /* A handle without any of our options. From curl_easy_reset(3) one could have that more cheaply, but
@@ -438,7 +457,7 @@ static bool set_nothing(struct akl_transfer *t) {
 static bool set_all(struct akl_transfer *t, const struct akl_request *r) {
   if (!set_nothing(t))
     return false;
-  t->fresh = t->spent = false;
+  t->fresh = t->shows_headers = false;
   if (!set_callbacks(t) || !set_safety(t, r) || !set_tls(t, r->settings) || !set_exchange(t, r))
     return false;
   if (r->body != NULL)
@@ -497,8 +516,8 @@ static bool set_where(struct akl_transfer *t, const struct akl_request *r, bool 
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r) {
   bool plain_get = r->body == NULL && r->file == NULL;
   bool queried = r->query != NULL;
-  bool same = plain_get && t->plain_get && !t->spent && t->queried == queried &&
-              t->settings == r->settings && t->headers == r->headers;
+  bool same = plain_get && t->plain_get && t->queried == queried && t->settings == r->settings &&
+              t->headers == r->headers;
   t->once = r->once;
   t->checked = r->checked;
   t->guard = r->guard;

@@ -56,8 +56,8 @@ struct akl_transfer {
   struct akl_headers *headers;   /* counted */
   struct curl_slist first;       /* the header line that settings have, before those of 'headers' */
   bool fresh;                    /* none of our options have been set yet */
-  bool spent;                    /* the handle must not be used for another exchange */
   bool resumes;                  /* TLS sessions may be kept */
+  bool remembers;                /* this libcurl does not forget the last header of an exchange */
   bool has_bundle; /* libcurl's file of certificates can be read; once 'settings' is set */
   bool plain_get;  /* the handle is set up for an API GET and only the URL changes, */
   bool queried;    /* or only its query */
@@ -72,6 +72,10 @@ struct akl_transfer {
   struct akl_memory answer;
   size_t header_bytes;
   bool headers_ended, framed, encoded, refused_address, timed_out, stalled, flooded, starved;
+  bool shows_headers; /* libcurl hands header lines to on_write, too, before it notes them */
+  bool has_header;    /* one of them is noted, */
+  bool in_body;       /* and all have come */
+  bool misfolded;     /* the first one continues a line that does not exist */
   bool to_file;       /* its headers said that the body is for the file, and the file agreed */
   int fd;             /* the last socket made for it, open or not; -1 if none was */
   double retry_after; /* seconds; negative if not said */

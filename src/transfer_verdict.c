@@ -162,6 +162,9 @@ bool akl_transfer_failed(const struct akl_transfer *t, const char *what, struct 
     akl_error_set(e, AKL_CAUSE_TOO_LARGE, "While %s, the answer was larger than allowed.", what);
   else if (t->starved)
     akl_error_set(e, AKL_CAUSE_OUT_OF_MEMORY, "While %s, memory ran out.", what);
+  else if (t->misfolded)
+    akl_error_set(e, AKL_CAUSE_NETWORK_OTHER,
+                  "While %s, an answer came whose first header line continues another.", what);
   else if (t->refused_address)
     akl_error_set(e, AKL_CAUSE_PRIVATE_ADDRESS,
                   "While %s, the host turned out to be at a private address.", what);
