@@ -12,7 +12,9 @@
 static const char ENGINE[] = "akool.lipsync.engine";
 enum { OLDEST_LIBCURL = 0x074A00 }; /* 7.74.0 */
 
+#ifndef AKL_EXPORT /* empty in the static library */
 #define AKL_EXPORT __attribute__((visibility("default")))
+#endif
 
 void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
   (void)luaL_newmetatable(L, name);
