@@ -3,4 +3,4 @@
 set -eu
 
 scripts/setup.sh lint
-exec clang-format -i $(find src bench proof -name '*.[ch]')
+exec clang-format -i $(find src embed include examples bench proof -name '*.[ch]')

@@ -2,6 +2,7 @@
 # lint.sh: both compilers and every linter, one line each; what one complains of follows its line.
 set -eu
 
+FOLDERS="src embed include examples bench proof" # with sources in C
 failed=0
 
 # check NAME COMMAND…: runs the command and says how it went.
@@ -20,14 +21,14 @@ check() {
 # compile COMPILER [option]
 compile() {
   cmake -S . -B "build/lint-$1" -DCMAKE_C_COMPILER="$1" -DAKL_WERROR=ON \
-    -DCMAKE_C_FLAGS="${2-}" &&
+    -DAKL_EXAMPLES=ON -DCMAKE_C_FLAGS="${2-}" &&
     cmake --build "build/lint-$1" --parallel \
       --target all floor floor_load schedule policy
 }
 
 # Clang's analyser is among what clang-tidy runs.
 tidy() {
-  find src bench proof -name '*.c' |
+  find $FOLDERS -name '*.c' |
     xargs -n 1 -P "$(getconf _NPROCESSORS_ONLN)" clang-tidy -p build/lint-clang --quiet
 }
 
@@ -48,10 +49,10 @@ mkdir -p build
 check gcc compile gcc -fanalyzer
 check hardening hardened
 check clang compile clang
-check clang-format clang-format --dry-run -Werror $(find src bench proof -name '*.[ch]')
+check clang-format clang-format --dry-run -Werror $(find $FOLDERS -name '*.[ch]')
 check clang-tidy tidy
 check cppcheck cppcheck --quiet --std=c11 --enable=warning,performance,portability \
-  --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' src bench proof
+  --inline-suppr --error-exitcode=1 -D_GNU_SOURCE -DAKL_VERSION='""' $FOLDERS
 check luacheck luacheck --quiet . bin/* bench/run bench/schedule
 
 exit "$failed"

@@ -10,10 +10,10 @@ packages() {
       ;;
     demo) packages build && echo lua-luv ;;
     test)
-      packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl
+      packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit-5.1-dev # to compile for all
       ;;
-    lint) packages build && echo clang clang-format clang-tidy cppcheck lua-check ;;
+    lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
     faults) packages test && echo strace iproute2 util-linux ;;
     fuzz) packages demo && echo clang libclang-rt-dev ;;
