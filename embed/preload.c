@@ -1,6 +1,6 @@
 /*
-** preload: what a program in C calls, see akool/lipsync.h. The Lua files lie in the program as text;
-** each is compiled when it is first required.
+** preload: what a program in C calls, see akool/lipsync.h. The Lua files lie in the program as
+** text; each is compiled when it is first required.
 */
 #include "akool/lipsync.h"
 
@@ -11,8 +11,8 @@
 
 int luaopen_akool_lipsync_core(lua_State *L);
 
-/* The loader of one Lua file. Its upvalue says which. Passes on the module's name, as `require` does
-** with a file. */
+/* The loader of one Lua file. Its upvalue says which. Passes on the module's name, as `require`
+** does with a file. */
 static int load_source(lua_State *L) {
   const struct akl_source *source = &akl_sources[lua_tointeger(L, lua_upvalueindex(1))];
   lua_settop(L, 1);

@@ -1,6 +1,7 @@
 #!/bin/sh
-# sanitize.sh [gcc] [clang] [valgrind] [threads] [--full] [--only SPEC]: runs the specs where wrong
-# memory, leaks and undefined behaviour are seen. Without a word, all four, valgrind on the specs
+# sanitize.sh [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC]: runs the specs
+# where wrong memory, leaks and undefined behaviour are seen, and a program with many Lua states
+# where races (threads) and leaks (states) are. Without a word, all five, valgrind on the specs
 # named below; --full gives valgrind all of them. --only takes one spec file, such as auth_spec.
 set -eu
 
@@ -9,14 +10,14 @@ set -eu
 REDUCED="auth_spec create_spec errors_spec protocol_spec wire_spec"
 
 usage() {
-  echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [--full] [--only SPEC]" >&2
+  echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC]" >&2
   exit 2
 }
 
 modes="" full="" only=""
 while [ $# -gt 0 ]; do
   case $1 in
-    gcc | clang | valgrind | threads) modes="$modes $1" ;;
+    gcc | clang | valgrind | threads | states) modes="$modes $1" ;;
     --full) full=yes ;;
     --only)
       [ $# -gt 1 ] && [ -f "spec/$2.lua" ] || usage
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-modes=${modes:-gcc clang valgrind threads}
+modes=${modes:-gcc clang valgrind threads states}
 
 scripts/setup.sh sanitize
 mkdir -p build
@@ -164,28 +165,37 @@ with_valgrind() {
   run valgrind "overflow after_free leak"
 }
 
-# Eight Lua states in eight threads, opened, used and closed at once.
-with_threads() {
-  rounds=25
+# lives MODE SANITIZERS CRIME WORDS: eight Lua states in eight threads, opened, used and closed at
+# once, in a program in C with the static library. WORDS are what a report of the crime says.
+lives() {
+  mode=$1 crime=$3 rounds=25
   [ -z "$full" ] || rounds=1000
-  compile threads threads -- -DAKL_SANITIZE=thread
-  program=build/threads/proof/threads/threads
-  if "$program" --race >"$reports/race" 2>&1 || ! grep -q "data race" "$reports/race"; then
-    row threads canary - - - "NOT SEEN: race"
+  compile "$mode" threads -- -DAKL_SANITIZE="$2"
+  program=build/$mode/proof/threads/threads
+  if "$program" "--$crime" >"$reports/$crime" 2>&1 || ! grep -q "$4" "$reports/$crime"; then
+    row "$mode" canary - - - "NOT SEEN: $crime"
     return 1
   fi
-  row threads canary - - - "seen: race"
+  row "$mode" canary - - - "seen: $crime"
   . scripts/lua-paths.sh
   began=$(date +%s) result=ok
-  TSAN_OPTIONS="log_path=$reports/threads" timeout 1800 \
-    lua5.4 proof/threads/run.lua "$program" "$rounds" >"$reports/threads.out" 2>&1 || result=FAILED
-  cat "$reports"/threads.[0-9]* >"$reports/threads.found" 2>/dev/null || :
-  [ ! -s "$reports/threads.found" ] || result=FOUND
-  row threads "8 x $rounds states" - - "$(($(date +%s) - began))" "$result"
+  TSAN_OPTIONS="log_path=$reports/$mode" ASAN_OPTIONS="log_path=$reports/$mode" timeout 1800 \
+    lua5.4 proof/threads/run.lua "$program" "$rounds" >"$reports/$mode.out" 2>&1 || result=FAILED
+  cat "$reports/$mode".[0-9]* >"$reports/$mode.found" 2>/dev/null || :
+  [ ! -s "$reports/$mode.found" ] || result=FOUND
+  row "$mode" "8 x $rounds states" - - "$(($(date +%s) - began))" "$result"
   [ "$result" = ok ] || {
-    cat "$reports/threads.out" "$reports/threads.found"
+    cat "$reports/$mode.out" "$reports/$mode.found"
     return 1
   }
+}
+
+with_threads() {
+  lives threads thread race "data race"
+}
+
+with_states() {
+  lives states address,undefined leak LeakSanitizer
 }
 
 failed=""

@@ -1,5 +1,5 @@
--- The static library: built and installed as docs/embedding-c.md says, it is linked into programs in C
--- outside of the tree, which need no file of ours.
+-- The static library: built and installed as docs/embedding-c.md says, it is linked into programs
+-- in C outside of the tree, which need no file of ours.
 
 local busted = require "busted"
 local fixture = require "support.fixture"

@@ -4,8 +4,8 @@
 **
 **   frames SCRIPT [ARGUMENT...]      such as: frames dub.lua
 **
-** The script is called with the arguments and returns a function, which is called in each frame until
-** it returns something: that is printed. What it raises ends the program.
+** The script is called with the arguments and returns a function, which is called in each frame
+** until it returns something: that is printed. What it raises ends the program.
 */
 #include <errno.h>  /* EINTR */
 #include <stdio.h>  /* printf */
@@ -61,8 +61,8 @@ static int open_script(lua_State *L) {
   return 1;
 }
 
-/* Call the function on top, which has its handler of errors below it, once per frame, until it has
-** something to say: that, or what it raised, is left on top. Returns the status of the last call. */
+/* Call the function on top, which has its handler of errors below it, once per frame, until it
+** has something to say: that, or what it raised, is left on top. Returns the last call's status. */
 static int run_frames(lua_State *L) {
   long long longest = 0, next = now();
   int frames = 0, status;

@@ -1,7 +1,7 @@
 /*
-** akool/lipsync.h: the client for Akool's LipSync service in a program in C that brings its own Lua.
-** libakool_lipsync.a holds the C core and the Lua files; all work is done from Lua, so there is one
-** function to call from C:
+** akool/lipsync.h: the client for Akool's LipSync service in a program in C that brings its own
+** Lua. libakool_lipsync.a holds the C core and the Lua files; all work is done from Lua, so there is
+** one function to call from C:
 **
 **   lua_State *L = luaL_newstate();
 **   luaL_openlibs(L);
@@ -36,9 +36,10 @@ extern "C" {
 struct lua_State;
 
 /* [-0, +0, e] Make `require` find akool.lipsync, its Lua rooms (but for akool.lipsync.mock, which
-** runs as a process of its own) and akool.lipsync.core inside the program, before any files. Nothing
-** is loaded yet. Raises, as Lua does, when memory runs out or when the state has no package library
-** (luaL_openlibs opens it); returns 0, and so may be called by lua_pcall as a lua_CFunction. */
+** runs as a process of its own) and akool.lipsync.core inside the program, before any files.
+** Nothing is loaded yet. Raises, as Lua does, when memory runs out or when the state has no package
+** library (luaL_openlibs opens it). Returns 0, and so may be called by lua_pcall as a lua_CFunction;
+** outside of a protected call, what it raises ends the program. */
 int akool_lipsync_preload(struct lua_State *L);
 
 #ifdef __cplusplus
