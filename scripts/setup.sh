@@ -11,7 +11,7 @@ packages() {
     demo) packages build && echo lua-luv ;;
     test)
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev
-      echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit-5.1-dev # to compile for all
+      echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev # to compile for all
       ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;

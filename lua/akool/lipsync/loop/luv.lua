@@ -22,10 +22,10 @@ return {
     end
   end,
 
-  wait = function()
+  wait = function(_, seconds)
     if uv.loop_mode() then
       return "Waiting here would block libuv's loop: do it inside lipsync.spawn(function() … end)."
     end
-    uv.run "once"
+    uv.run(seconds == 0 and "nowait" or "once")
   end,
 }
