@@ -1,9 +1,16 @@
 #!/bin/sh
-# test.sh [busted options]: builds with warnings as errors, runs the specs as .busted says, and looks
+# test.sh [--rocks] [busted options]: builds with warnings as errors, runs the specs as .busted says, and looks
 # for planted credentials in everything that was printed meanwhile, whichever process printed it.
+# --rocks runs, in place of the others, the specs that install with LuaRocks and prepare releases.
 set -eu
 
 scripts/setup.sh test
+if [ "${1-}" = --rocks ]; then
+  shift
+  scripts/setup.sh rocks
+  scripts/rocks-server.sh build/rocks
+  set -- --run=rocks "$@"
+fi
 scripts/build.sh -DAKL_WERROR=ON
 . scripts/lua-paths.sh
 
