@@ -1,6 +1,6 @@
 #!/bin/sh
 # release.sh X.Y.Z [--repository https://HOST/PATH]: prepares everything that publishing a version needs in
-# build/release/, and proves that it can be installed from there. It publishes nothing and changes
+# build/release/, and tries it. It publishes nothing and changes
 # nothing else. Without --repository the address is that of the remote called origin.
 set -eu
 
@@ -93,18 +93,18 @@ scripts/setup.sh release
 scripts/rocks-server.sh build/rocks
 
 root=$PWD
-out=$root/build/release
 log=$root/build/release.log
 package=akool-lipsync-$version
 rockspec=$package-1.rockspec
 rock=$package-1.src.rock
 commit=$(git rev-parse HEAD)
-rm -rf "$out"
-mkdir -p "$out"
+rm -rf build/release
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+out=$work/release # only what is whole and has been tried goes into build/
+mkdir "$out"
 
 # step WORDS COMMAND…: says how it went.
 step() {
@@ -170,6 +170,7 @@ step "the archive builds" build_archive
 step "the rock installs, and its specs pass" try_rock
 printf '%s\n' "$notes" | sed '/./,$!d' >"$out/NOTES.md"
 (cd "$out" && sha256sum "$package.tar.gz" "$rockspec" "$rock" >SHA256SUMS)
+mv "$out" build/release
 
 cat <<END
 
@@ -177,7 +178,7 @@ build/release/ has what $version needs. To publish it:
 
   git tag -a $tag -m "$version" $commit
   git push origin $tag
-  luarocks upload build/release/$rockspec
+  luarocks upload build/release/$rockspec build/release/$rock
 
 and put the archive, the rock, SHA256SUMS and NOTES.md where $repository
 keeps its releases.

@@ -5,30 +5,18 @@ local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
+local shell = require "support.shell"
 local uv = require "luv"
+
+local run, must_run = shell.run, shell.must_run
 
 local ROOT = lfs.currentdir()
 local VERSION = _VERSION:match("%d+%.%d+")
 local MODULE = assert(package.searchpath and package.searchpath("akool.lipsync.core", package.cpath)
   or "build/akool/lipsync/core.so")
 
--- What a command says, and whether it succeeded.
-local function run(command, ...)
-  local pipe = assert(io.popen("{ " .. command:format(...) .. "; } 2>&1; echo \"status $?\""))
-  local said = pipe:read("*a")
-  pipe:close()
-  local text, status = said:match("^(.-)status (%d+)\n$")
-  return text, status == "0"
-end
-
-local function must_run(command, ...)
-  local said, fine = run(command, ...)
-  if not fine then error(command:format(...) .. " failed:\n" .. said, 2) end
-  return said
-end
-
 local function has(program)
-  return select(2, run("command -v %s", program))
+  return select(2, run("command -v %s", program)) == 0
 end
 
 local function write(path, text)
@@ -123,17 +111,27 @@ describe("the list of files", function()
 end)
 
 describe("the version", function()
+  local cmake = fixture.read("CMakeLists.txt"):match("project%([^)]-VERSION%s+([%d.]+)")
+
   it("is the same wherever it is said", function()
-    local cmake = fixture.read("CMakeLists.txt"):match("project%([^)]-VERSION%s+([%d.]+)")
+    assert.truthy(cmake:find("^%d+%.%d+%.%d+$"))
     assert.equal(cmake, core._VERSION)
     assert.equal(cmake, lipsync._VERSION)
-    local log = io.open("CHANGELOG.md")
-    if log then
-      local newest
-      for line in log:lines() do newest = newest or line:match("^##%s.-(%d+%.%d+%.%d+)") end
-      log:close()
-      assert.equal(cmake, newest)
-    end
+  end)
+
+  it("is that of the newest section of the changes, which is unreleased or has a date", function()
+    local newest
+    for line in io.lines "CHANGELOG.md" do newest = newest or line:match("^## .*") end
+    local number, state = newest:match("^## (%S+) %- (%S+)$")
+    assert.equal(cmake, number, newest)
+    assert.is_true(state == "unreleased" or state:find("^%d%d%d%d%-%d%d%-%d%d$") ~= nil, newest)
+  end)
+
+  it("of the rockspec is this tree, since ./dev release makes those of releases", function()
+    assert.same({ "akool-lipsync-scm-1.rockspec" }, files_below(ROOT, "^/[^/]*%.rockspec$"))
+    local rockspec = fixture.read("akool-lipsync-scm-1.rockspec")
+    assert.truthy(rockspec:find('\nversion = "scm-1"\n', 1, true))
+    assert.truthy(rockspec:find('\n  url = "git+file://.",\n', 1, true))
   end)
 end)
 
@@ -150,8 +148,8 @@ describe("the C rooms", function()
     local looked = 0
     for _, name in ipairs(files_below("src", "%.[ch]$")) do
       if not knows_lua(name) then
-        local said, fine = compile("-M", "-x c", "src/" .. name)
-        assert.is_true(fine, name .. ": " .. said)
+        local said, status = compile("-M", "-x c", "src/" .. name)
+        assert.equal(0, status, name .. ": " .. said)
         for _, header in ipairs { "lua.h", "lauxlib.h", "lualib.h", "luaconf.h", "compat.h" } do
           assert.is_nil(said:find("[/ ]" .. header:gsub("%.", "%%.") .. "[%s\\]"), name)
         end
@@ -164,16 +162,15 @@ describe("the C rooms", function()
   for _, lua in ipairs { "5.1", "5.2", "5.3", "5.4", "jit" } do
     it("compile for Lua " .. lua, function()
       local package = lua == "jit" and "luajit" or "lua" .. lua
-      local flags, found = run("pkg-config --cflags %s", package)
-      if not found then
+      local flags, status = run("pkg-config --cflags %s", package)
+      if status ~= 0 then
         pending(("the headers of %s are not installed"):format(package))
         return
       end
       flags = "-Wall -Wextra -Werror " .. flags:gsub("%s+$", ""):gsub("%-I", "-isystem ")
       for _, name in ipairs(files_below("src", "%.c$")) do
         if knows_lua(name) then
-          local said, fine = compile("-fsyntax-only", flags, "src/" .. name)
-          assert.is_true(fine, said)
+          local said = compile("-fsyntax-only", flags, "src/" .. name)
           assert.equal("", said)
         end
       end
@@ -276,9 +273,8 @@ describe("an installed copy", function()
     local copy, prefix = t.path("copy"), t.path("tree")
     must_run("mkdir '%s' && cd '%s' && tar cf - --exclude=./build --exclude=./.git . "
       .. "| tar xf - -C '%s'", copy, ROOT, copy)
-    local said, fine = run("cd '%s' && env HOME='%s' luarocks --lua-version=%s make "
-      .. "--deps-mode=none --tree '%s'", copy, t.folder, VERSION, prefix)
-    assert.is_true(fine, said)
+    must_run("cd '%s' && env HOME='%s' luarocks --lua-version=%s make --deps-mode=none "
+      .. "--tree '%s'", copy, t.folder, VERSION, prefix)
     must_run("rm -rf '%s'", copy)
     works(prefix)
     -- With --deps-mode=none the program is not told its tree; `luarocks path` would say it.

@@ -40,8 +40,9 @@ local function works(tree, lua)
   local url, key = serve(tree)
   local away = shell.must_run("mktemp -d -p '%s'", t.folder):match("%S+")
   write(away .. "/readme.lua", README)
-  local said, status = t.run(away, "LUA_PATH='%s/share/lua/%s/?.lua' LUA_CPATH='%s/lib/lua/%s/?.so' "
-    .. "AKOOL_BASE_URL='%s' AKOOL_API_KEY='%s' lua%s readme.lua", tree, lua, tree, lua, url, key, lua)
+  local said, status = t.run(away, "AKOOL_BASE_URL='%s' AKOOL_API_KEY='%s' "
+    .. "LUA_PATH='%s/share/lua/%s/?.lua' LUA_CPATH='%s/lib/lua/%s/?.so' lua%s readme.lua",
+    url, key, tree, lua, tree, lua, lua)
   assert(status == 0, said)
   assert.equal("dubbed.mp4\nreadme.lua\n", shell.must_run("ls -A '%s'", away))
   local digest = shell.must_run("sha256sum '%s/dubbed.mp4'", away):match("^%x+")
@@ -73,7 +74,7 @@ describe("luarocks", function()
       t.luarocks(lua, lfs.currentdir(), "lint akool-lipsync-scm-1.rockspec")
     end)
 
-    it("installs the library and what it depends on, and removes it whole, for Lua " .. lua, function()
+    it("installs it with what it needs, and removes it whole, for Lua " .. lua, function()
       local tree = path "installed"
       t.luarocks(lua, t.folder, "--tree '%s' install akool-lipsync", tree)
       local list = t.luarocks(lua, t.folder, "--tree '%s' list --porcelain", tree)
@@ -97,12 +98,12 @@ describe("luarocks", function()
       make_local(home, lua)
       works(home .. "/.luarocks", lua)
       -- as that user is told to find it
-      local said, status = t.run(home, "HOME='%s' sh -c 'eval \"$(luarocks --lua-version=%s path)\"; "
-        .. "lua%s -e \"print(require([[akool.lipsync]])._VERSION)\"'", home, lua, lua)
+      local said, status = t.run(home, "HOME='%s' sh -c 'eval \"$(luarocks --lua-version=%s path)\""
+        .. "; lua%s -e \"print(require([[akool.lipsync]])._VERSION)\"'", home, lua, lua)
       assert.same({ t.version .. "\n", 0 }, { said, status })
     end)
 
-    it("packs what it has installed, and installs that elsewhere, for Lua " .. lua, function()
+    it("packs what is installed, and installs that elsewhere, for Lua " .. lua, function()
       local out, first, second = path "packed", path "here", path "elsewhere"
       assert(lfs.mkdir(out))
       t.luarocks(lua, t.folder, "--tree '%s' install akool-lipsync", first)

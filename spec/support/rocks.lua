@@ -20,8 +20,8 @@ local CLEAN = "env -i PATH=\"$PATH\" LANG=C.UTF-8 HOME='%s' "
 --- Copies what belongs to the project into a folder.
 ---@param folder string
 function rocks.copy_tree(folder)
-  shell.must_run("mkdir -p '%s' && cd '%s' && git ls-files -z --cached --others --exclude-standard"
-    .. " --deduplicate | tar -c --null --ignore-failed-read -T - | tar -x -C '%s'", folder, ROOT, folder)
+  shell.must_run("mkdir -p '%s' && cd '%s' && tar -c --exclude=./build --exclude=./build.luarocks "
+    .. "--exclude=./.git . | tar -x -C '%s'", folder, ROOT, folder)
 end
 
 --- Registers the life of a scratch folder for the describe block around it.
@@ -40,7 +40,7 @@ function rocks.new()
   function t.luarocks(lua, folder, arguments, ...)
     local said, status = t.run(folder, "luarocks --lua-version=%s --only-server='%s' %s", lua,
       t.path "server", arguments:format(...))
-    if status ~= 0 then error(("luarocks %s failed with %d:\n%s"):format(arguments, status, said), 2) end
+    if status ~= 0 then error(("luarocks %s: %d\n%s"):format(arguments, status, said), 2) end
     return said
   end
 
@@ -50,8 +50,8 @@ function rocks.new()
     rocks.copy_tree(t.path(name))
     shell.must_run("cp -r '%s' '%s'", SERVER, t.path "server")
     shell.must_run("cd '%s' && tar -czf '%s.tar.gz' '%s'", t.folder, name, name)
-    t.luarocks("5.4", t.folder, "new_version '%s/akool-lipsync-scm-1.rockspec' %s 'file://%s.tar.gz'",
-      t.path(name), t.version, t.path(name))
+    t.luarocks("5.4", t.folder, "new_version '%s/akool-lipsync-scm-1.rockspec' %s "
+      .. "'file://%s.tar.gz'", t.path(name), t.version, t.path(name))
     t.luarocks("5.4", t.path "server", "pack '../%s-1.rockspec'", name)
     shell.must_run("rm '%s'", t.path(name .. "-1.rockspec"))
     shell.must_run(CLEAN:format(t.folder) .. "luarocks-admin --lua-version=5.4 make_manifest '%s'",
