@@ -1,7 +1,7 @@
 #!/bin/sh
-# release.sh X.Y.Z [--repository https://HOST/PATH]: prepares everything that publishing a version needs in
-# build/release/, and tries it. It publishes nothing and changes
-# nothing else. Without --repository the address is that of the remote called origin.
+# release.sh X.Y.Z [--repository https://HOST/PATH]: prepares everything that publishing a version
+# needs in build/release/, and tries it. It publishes nothing and changes nothing else. Without
+# --repository the address is that of the remote called origin.
 set -eu
 
 usage() {

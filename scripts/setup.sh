@@ -13,8 +13,7 @@ packages() {
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev # to compile for all
       ;;
-    rocks) packages test && echo lua5.1 dpkg-dev ;;
-    release) packages rocks && echo git ;;
+    rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
     faults) packages test && echo strace iproute2 util-linux ;;
@@ -27,7 +26,7 @@ packages() {
       echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
       ;;
     all)
-      for each in lint release torture faults fuzz sanitize coverage soak bench; do packages "$each"; done
+      for each in lint rocks torture faults fuzz sanitize coverage soak bench; do packages "$each"; done
       ;;
     *)
       echo "setup.sh: nothing is called '$1'; './dev' lists what there is" >&2
@@ -41,8 +40,7 @@ programs() {
   case $1 in
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
-    rocks) programs test && echo lua5.1 apt-get dpkg-source ;;
-    release) programs rocks && echo git ;;
+    rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;
     bench) programs soak && echo valgrind curl ;;

@@ -100,7 +100,8 @@ describe("./dev release", function()
     finally(function() git("reset --quiet --hard HEAD~1") end)
     git("rm --quiet src/url.c")
     git("commit --quiet --message='Broken'")
-    refuses(1, { "the archive builds", "FAILED", "url.c" }, "%s --repository %s", VERSION, REPOSITORY)
+    refuses(1, { "the archive builds", "FAILED", "url.c" }, "%s --repository %s", VERSION,
+      REPOSITORY)
   end)
 
   it("makes what publishing needs, and changes nothing else", function()
