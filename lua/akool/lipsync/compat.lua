@@ -6,6 +6,17 @@ local compat = {}
 
 compat.unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
 
+--- A coroutine for a function. Lua 5.1 makes one only for a function written in Lua.
+---@type fun(f: function): thread
+compat.create = coroutine.create
+if not pcall(compat.create, print) then
+  function compat.create(f)
+    local made, co = pcall(coroutine.create, f)
+    if made then return co end
+    return coroutine.create(function(...) return f(...) end)
+  end
+end
+
 --- The coroutine that is running, or nil in the main one.
 ---@return thread?
 function compat.running()

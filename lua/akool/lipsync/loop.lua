@@ -8,9 +8,9 @@ local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local host = require "akool.lipsync.host"
 
-local running, create, resume, yield, status =
-  coroutine.running, coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
-local unpack = compat.unpack
+local running, resume, yield, status =
+  coroutine.running, coroutine.resume, coroutine.yield, coroutine.status
+local create, unpack = compat.create, compat.unpack
 
 local loop = {}
 
