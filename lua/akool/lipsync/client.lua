@@ -2,12 +2,15 @@
 -- goes to the caller's callbacks, in the caller's task.
 
 local await = require "akool.lipsync.await"
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local credentials = require "akool.lipsync.credentials"
 local download = require "akool.lipsync.download"
 local follow = require "akool.lipsync.follow"
 local job = require "akool.lipsync.job"
 local options = require "akool.lipsync.options"
+
+local error = compat.error
 
 ---@alias akool.lipsync.ErrorKind
 ---| "invalid"      # what was asked cannot be right

@@ -17,6 +17,24 @@ if not pcall(compat.create, print) then
   end
 end
 
+local function what_is_above() return debug.getinfo(2, "S").what end
+local function by_tail_call() return what_is_above() end
+
+--- `error` with a level that counts functions. Lua 5.1 counts every tail call as well.
+---@type fun(message: any, level: integer)
+compat.error = error
+if debug and by_tail_call() == "tail" then
+  function compat.error(message, level)
+    local at, functions = 1, 0
+    while functions < level do
+      at = at + 1
+      local info = debug.getinfo(at, "S")
+      if not info or info.what ~= "tail" then functions = functions + 1 end
+    end
+    error(message, level > 0 and at or 0)
+  end
+end
+
 --- The coroutine that is running, or nil in the main one.
 ---@return thread?
 function compat.running()
@@ -32,7 +50,7 @@ end
 
 --- Does anything between us and the start of this coroutine stand in a yield's way? Lua 5.1 and 5.2
 --- cannot say, so the functions that are being called are looked through. (A metamethod of Lua 5.1
---- is not seen.)
+--- is not seen, and neither is an iterator that has left by a tail call.)
 local function stack_is_open()
   local getinfo = debug and debug.getinfo
   if not getinfo then return true end

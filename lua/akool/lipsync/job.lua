@@ -2,6 +2,9 @@
 -- so that it prints, serialises and compares like data. Which client it belongs to is known to the
 -- metatable, not to the job.
 
+local compat = require "akool.lipsync.compat"
+
+local error = compat.error
 local job = {}
 
 ---@class akool.lipsync.Job

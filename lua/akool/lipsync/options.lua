@@ -1,8 +1,10 @@
 -- options: the one table of options. Names, types, defaults, which call takes which; what a program
 -- passes is checked here, and a wrong name is answered with the nearest right one.
 
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 
+local error = compat.error
 local options = {}
 
 local huge = math.huge
