@@ -6,6 +6,7 @@ local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
+local shell = require "support.shell"
 local uv = require "luv"
 
 local UNKNOWN = "66160f989dfc997ac289037b"
@@ -138,6 +139,42 @@ describe("a call", function()
       local ok, value = pcall(lipsync.run, depth, 40)
       print(ok and value == 40 or type(value) == "string" and "ended")
     ]]):find "^%a+\n$")
+  end)
+
+  it("works in a task inside pcall, an iterator and callbacks of functions in C", function()
+    lipsync.run(function()
+      assert.same({ true, true }, { pcall(lipsync.sleep, 0.001) })
+      local function once(_, before)
+        local slept = not before and lipsync.sleep(0.001)
+        return slept or nil
+      end
+      for slept in once do assert.is_true(slept) end
+      assert.equal("true", (("x"):gsub("x", function() return tostring(lipsync.sleep(0.001)) end)))
+      table.sort({ 2, 1 }, function(a, b) return lipsync.sleep(0.001) and a < b end)
+    end)
+  end)
+
+  it("works in a task where Lua 5.1 cannot tell that it cannot yield: that raises there", function()
+    local lazy = setmetatable({}, { __index = function() return lipsync.sleep(0.001) end })
+    for _, wait in ipairs {
+      function() return lazy.field end,
+      function()
+        local slept
+        local function once() if not slept then return lipsync.sleep(0.001) end end
+        for now in once do slept = now end
+        return slept
+      end,
+    } do
+      local ok, value = pcall(lipsync.run, wait)
+      if _VERSION == "Lua 5.1" and not jit then
+        assert.is_false(ok)
+        assert.is_truthy(value:find("attempt to yield across metamethod/C-call boundary", 1, true))
+      else
+        assert.same({ true, true }, { ok, value })
+      end
+    end
+    core.engine():close() -- nobody is told of what ends here
+    assert.is_true(lipsync.run(lipsync.sleep, 0.001))
   end)
 
   it("lets others go on when a task yields by itself", function()
@@ -850,7 +887,7 @@ describe("a forked child", function()
     local file = assert(io.open(source, "w"))
     file:write(FORK)
     file:close()
-    if not os.execute(("cc -shared -fPIC -o %s %s"):format(library, source)) then return false end
+    if not shell.succeeds(("cc -shared -fPIC -o %s %s"):format(library, source)) then return false end
     fork = assert(package.loadlib(library, "fork_fork"))
     wait = assert(package.loadlib(library, "fork_wait"))
     exit = assert(package.loadlib(library, "fork_exit"))

@@ -15,7 +15,15 @@ function shell.run(command, ...)
   return text, tonumber(status)
 end
 
---- The same for a command that must succeed; returns what it said.
+--- Does a command succeed? (What os.execute says of that depends on the Lua.)
+---@param command string
+---@return boolean
+function shell.succeeds(command, ...)
+  local _, status = shell.run(command, ...)
+  return status == 0
+end
+
+--- Runs a command that must succeed; returns what it said.
 ---@param command string
 ---@return string said
 function shell.must_run(command, ...)

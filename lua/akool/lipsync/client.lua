@@ -164,9 +164,12 @@ end
 function Client:poll(given, opts)
   options.check(opts, "call", 2)
   local following = follow.new(self, given, job.id_of(given, "poll", 2), opts)
+  local function advance()
+    local status, news = follow.advance(following) -- not a tail call: see compat.can_yield
+    return status, news
+  end
   -- Lua 5.4 closes the fourth value when the loop is left; elsewhere the collector does.
-  return function() return follow.advance(following) end, nil, nil,
-    setmetatable({}, { __close = function() follow.stop(following) end })
+  return advance, nil, nil, setmetatable({}, { __close = function() follow.stop(following) end })
 end
 
 --- Wait for a job's end.

@@ -64,6 +64,13 @@ local function current()
   return co and tasks[co]
 end
 
+--- A task no longer waits for what it waited for, though there is no news of it.
+local function forget(task)
+  for slot, waiter in pairs(waiting) do
+    if waiter == task then waiting[slot], waits = nil, waits - 1 end
+  end
+end
+
 --- Take down a task's end. Should memory run out on the way, `recover` finds it and does it again.
 local function finish(task, ok, ...)
   if ok then
@@ -74,6 +81,7 @@ local function finish(task, ok, ...)
     task.failed = true
   end
   task.done = true
+  if task.op then forget(task) end -- it could not yield
   for _, waiter in ipairs(task.waiters or {}) do make_runnable(waiter) end
   tasks[task.co], alive = nil, alive - 1
   task.co, task.op = nil, nil -- a coroutine that raised still holds its locals
@@ -269,11 +277,7 @@ end
 local function suspend(task)
   yield()
   if not task.adopted then return end
-  if task.op then -- not the loop resumed it, but the program
-    for slot, waiter in pairs(waiting) do
-      if waiter == task then waiting[slot], waits = nil, waits - 1 end
-    end
-  end
+  if task.op then forget(task) end -- not the loop resumed it, but the program
   tasks[task.co], alive, task.op = nil, alive - 1, nil
 end
 
