@@ -3,7 +3,7 @@
 --   lua5.4 scripts/errors-doc.lua > docs/errors.md
 
 local tree = arg[0]:match("^(.*)scripts/[^/]*$") or "../"
-package.cpath = tree .. "build/?.so;" .. package.cpath
+if not os.getenv "LUA_CPATH" then package.cpath = tree .. "build/?.so;" .. package.cpath end
 
 local core = require "akool.lipsync.core"
 

@@ -6,6 +6,7 @@ local fixture = require "support.fixture"
 local http = require "akool.lipsync.mock.http"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
+local shell = require "support.shell"
 local uv = require "luv"
 
 uv.new_tcp():close() -- from its first socket on, libuv keeps a descriptor in reserve
@@ -734,7 +735,7 @@ describe("client:download", function()
 
     it("does not wait for a pipe that stands in the way of the part", function()
       local job = result_of(t, 1000)
-      assert(os.execute(("mkfifo '%s'"):format(out .. ".part")))
+      shell.must_run("mkfifo '%s'", out .. ".part")
       local file, err = t.client():download(job, out)
       assert.is_nil(file)
       assert.equal("file_unusable", err.name)
@@ -757,7 +758,7 @@ describe("client:download", function()
 
     it("fails and leaves no part on a file system with no room", function()
       local mount = ("mount -t tmpfs -o size=64k tmpfs \"%s\""):format(t.folder)
-      if os.execute(("unshare -m sh -c '%s' 2>/dev/null"):format(mount)) ~= true then
+      if not shell.succeeds("unshare -m sh -c '%s'", mount) then
         pending("only root can mount a small file system")
         return
       end
@@ -785,9 +786,7 @@ describe("client:download", function()
         return 0;
       }
     ]])
-    local compiled = os.execute(("cc -shared -fPIC -o '%s' '%s'"):format(t.path("fsync.so"),
-      t.path("fsync.c")))
-    assert(compiled == true or compiled == 0)
+    shell.must_run("cc -shared -fPIC -o '%s' '%s'", t.path("fsync.so"), t.path("fsync.c"))
     local before = os.getenv "LD_PRELOAD" -- a sanitizer's library comes first
     local said = run(program(t, "print(assert(client:download(%q, %q)).bytes)", job.id, out),
       ("env LD_PRELOAD='%s'"):format((before and before .. " " or "") .. t.path("fsync.so")))

@@ -887,7 +887,7 @@ describe("a forked child", function()
     local file = assert(io.open(source, "w"))
     file:write(FORK)
     file:close()
-    if not shell.succeeds(("cc -shared -fPIC -o %s %s"):format(library, source)) then return false end
+    if not shell.succeeds("cc -shared -fPIC -o %s %s", library, source) then return false end
     fork = assert(package.loadlib(library, "fork_fork"))
     wait = assert(package.loadlib(library, "fork_wait"))
     exit = assert(package.loadlib(library, "fork_exit"))

@@ -12,8 +12,10 @@ local run, must_run = shell.run, shell.must_run
 
 local ROOT = lfs.currentdir()
 local VERSION = _VERSION:match("%d+%.%d+")
-local MODULE = assert(package.searchpath and package.searchpath("akool.lipsync.core", package.cpath)
-  or "build/akool/lipsync/core.so")
+local MODULE -- the file that it came from; Lua 5.1 has no package.searchpath
+for line in io.lines "/proc/self/maps" do
+  MODULE = MODULE or line:match " (/.*/akool/lipsync/core%.so)$"
+end
 
 local function has(program)
   return select(2, run("command -v %s", program)) == 0
@@ -181,15 +183,16 @@ end)
 -- Uses what is installed: everything of ours must come from `prefix`, nothing from the tree.
 local USE = [[
   local prefix = %q
-  for name in pairs { ["akool.lipsync"] = 1, ["akool.lipsync.client"] = 1,
-      ["akool.lipsync.mock"] = 1 } do
-    require(name)
-    local path = assert(package.searchpath(name, package.path))
-    assert(path:sub(1, #prefix) == prefix, path)
-  end
-  local path = assert(package.searchpath("akool.lipsync.core", package.cpath))
-  assert(path:sub(1, #prefix) == prefix, path)
   local lipsync = require "akool.lipsync"
+  local function is_ours(path) assert(path:sub(1, #prefix) == prefix, path) end
+  for _, f in ipairs { lipsync.new, require("akool.lipsync.client").new,
+      require("akool.lipsync.mock").start } do
+    is_ours(debug.getinfo(f, "S").source:sub(2))
+  end
+  for line in io.lines "/proc/self/maps" do
+    local path = line:match " (/.*core%%.so)$"
+    if path then is_ours(path) end
+  end
   local service = assert(require("akool.lipsync.mock").start { queue = 0, process = 0.01 })
   local client = assert(lipsync.new { api_key = service.api_key, base_url = service.url })
   local file = assert(client:generate({ video_url = "https://example.com/v.mp4",

@@ -3,15 +3,15 @@
 -- print is the same everywhere; here it is read again and held against the bars.
 
 local options = require "akool.lipsync.options"
+local shell = require "support.shell"
 
 local SOURCES = "src/policy.c src/timers.c src/errors.c -lm"
 
 --- Compile a simulation and run it; returns what it printed and whether it was content.
 local function simulate(name, args)
   local program = os.tmpname()
-  local built = os.execute(("%s -std=c11 -O2 -D_GNU_SOURCE -Isrc bench/%s.c %s -o %s"):format(
-    os.getenv "CC" or "cc", name, SOURCES, program))
-  assert(built == true or built == 0, "the simulation cannot be compiled")
+  shell.must_run("%s -std=c11 -O2 -D_GNU_SOURCE -Isrc bench/%s.c %s -o %s", os.getenv "CC" or "cc",
+    name, SOURCES, program)
   local pipe = io.popen(program .. " " .. args .. "; echo $?")
   local said = pipe:read "*a"
   pipe:close()

@@ -136,7 +136,7 @@ describe("a control character", function()
     finally(function() proxy:stop() end)
     for byte = 0, 255 do
       local before = #proxy:seen().requests
-      local text = ("http://me%sx-evil:1@127.0.0.1:%d"):format(string.char(byte), proxy.port)
+      local text = "http://me" .. string.char(byte) .. "x-evil:1@127.0.0.1:" .. proxy.port
       local ran, client = pcall(t.client, { base_url = PUBLIC, proxy = text, max_retries = 0 })
       assert.equal(not is_control(byte), ran, byte)
       if ran then client:credits() end

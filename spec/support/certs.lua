@@ -2,6 +2,8 @@
 --- certificate is good, expired, not valid yet, for another host, from the CA that nobody trusts, or
 --- from themselves.
 
+local shell = require "support.shell"
+
 local certs = {}
 
 local CONFIG = [[
@@ -31,11 +33,7 @@ local function write(path, text)
 end
 
 local function openssl(dir, arguments)
-  local command = ("cd '%s' && openssl %s >>openssl.log 2>&1"):format(dir, arguments)
-  local ok = os.execute(command)
-  if ok == true or ok == 0 then return end
-  local log = assert(io.open(dir .. "/openssl.log")):read("*a")
-  error(("openssl %s failed:\n%s"):format(arguments, log))
+  shell.must_run("cd '%s' && openssl %s", dir, arguments)
 end
 
 local function authority(dir, name)

@@ -2,6 +2,8 @@
 ---
 ---   child.run(code, { environment = elsewhere.environment(t.folder) })
 
+local shell = require "support.shell"
+
 local elsewhere = {}
 
 --- A public address, where a wire can listen.
@@ -20,9 +22,7 @@ end
 ---@return table<string, string>
 function elsewhere.environment(folder)
   local library = folder .. "/elsewhere.so"
-  local compile = "cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/elsewhere.c -ldl"
-  local compiled = os.execute(compile:format(library))
-  assert(compiled == true or compiled == 0, "spec/support/elsewhere.c does not compile")
+  shell.must_run("cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/elsewhere.c -ldl", library)
   local before = os.getenv "LD_PRELOAD" -- a sanitizer's library comes first
   return { LD_PRELOAD = (before and before .. " " or "") .. library }
 end
