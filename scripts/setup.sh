@@ -11,8 +11,11 @@ packages() {
     demo) packages build && echo lua-luv ;;
     test)
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev
-      echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev # to compile for all
+      # To compile for all. The LuaJIT is the one that nginx's Lua module needs and neovim and others
+      # accept: apt would remove either for the other.
+      echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev
       ;;
+    luas) packages test && echo lua5.1 lua5.2 lua5.3 luajit2 ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
@@ -26,7 +29,9 @@ packages() {
       echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
       ;;
     all)
-      for each in lint rocks torture faults fuzz sanitize coverage soak bench; do packages "$each"; done
+      for each in lint luas rocks torture faults fuzz sanitize coverage soak bench; do
+        packages "$each"
+      done
       ;;
     *)
       echo "setup.sh: nothing is called '$1'; './dev' lists what there is" >&2
@@ -40,6 +45,7 @@ programs() {
   case $1 in
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
+    luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;
@@ -48,7 +54,7 @@ programs() {
     fuzz) programs build && echo clang ;;
     sanitize) programs test && echo clang valgrind patchelf ;;
     coverage | mutants) programs test && echo gcovr ;;
-    all) programs lint && programs faults && programs sanitize && programs coverage ;;
+    all) programs lint && programs luas && programs faults && programs sanitize && programs coverage ;;
   esac
 }
 

@@ -1,33 +1,52 @@
 #!/bin/sh
-# test.sh [--rocks] [busted options]: builds with warnings as errors, runs the specs as .busted says, and looks
-# for planted credentials in everything that was printed meanwhile, whichever process printed it.
-# --rocks runs, in place of the others, the specs that install with LuaRocks and prepare releases.
+# test.sh [--all | --lua=5.4|5.3|5.2|5.1|jit | --rocks] [busted options]: builds with warnings as errors,
+# runs the specs as .busted says, and looks for planted credentials in everything that was printed
+# meanwhile, whichever process printed it. On Lua 5.4, on another one, or on all of them. --rocks
+# runs, in place of the others, the specs that install with LuaRocks and prepare releases.
 set -eu
 
-scripts/setup.sh test
-if [ "${1-}" = --rocks ]; then
-  shift
-  scripts/setup.sh rocks
-  scripts/rocks-server.sh build/rocks
-  set -- --run=rocks "$@"
-fi
-scripts/build.sh -DAKL_WERROR=ON
+. scripts/luas.sh
+lua=5.4 needs=test
+case ${1-} in
+  --all)
+    shift
+    exec scripts/test-all.sh "$@"
+    ;;
+  --lua=*)
+    lua=${1#--lua=} needs=luas
+    shift
+    is_lua "$lua" || exit 2
+    ;;
+  --rocks)
+    needs=rocks
+    shift
+    set -- --run=rocks "$@"
+    ;;
+esac
+folder=$(lua_folder "$lua")
+program=$(lua_program "$lua")
+
+scripts/setup.sh "$needs"
+[ "$needs" != rocks ] || scripts/rocks-server.sh build/rocks
+scripts/build.sh "--lua=$lua" -DAKL_WERROR=ON
 . scripts/lua-paths.sh
+LUA_CPATH="$PWD/$folder/?.so;;"
 
 [ $# != 0 ] || [ ! -t 1 ] || set -- -Xoutput --color # it writes to a pipe, but you are watching
+set -- "--cpath=$folder/?.so" "$@"
 # Debian's busted starts whatever `lua` happens to be.
 if [ -f /usr/bin/busted ]; then
-  set -- lua5.4 /usr/bin/busted "$@"
+  set -- "$program" /usr/bin/busted "$@"
 else
   set -- busted "$@"
 fi
 
-rm -f build/test.pipe
-mkfifo build/test.pipe
-tee build/test.log <build/test.pipe &
+rm -f "$folder/test.pipe"
+mkfifo "$folder/test.pipe"
+tee "$folder/test.log" <"$folder/test.pipe" &
 printer=$!
-exec 3>build/test.pipe
-rm build/test.pipe
+exec 3>"$folder/test.pipe"
+rm "$folder/test.pipe"
 "$@" >&3 2>&1 3>&- &
 specs=$!
 exec 3>&-
@@ -39,5 +58,5 @@ trap 'kill "$specs" 2>/dev/null || :; exit 143' TERM
 status=0
 wait "$specs" || status=$?
 wait "$printer"
-lua5.4 spec/support/secrets.lua build/test.log || status=1
+"$program" spec/support/secrets.lua "$folder/test.log" || status=1
 exit "$status"
