@@ -8,6 +8,16 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+/* [-0, +0, v] Raise if the Lua that calls is not the one whose functions we found. Only 5.2 and 5.3
+** notice a second Lua in the process, and no 5.1 can tell anything. */
+static inline void akl_lua_check(lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+  luaL_checkversion(L);
+#else
+  (void)L;
+#endif
+}
+
 /* [-0, +1, m] A new userdata with room for one value of ours beside it. */
 static inline void *akl_lua_newuserdata(lua_State *L, size_t size) {
 #if LUA_VERSION_NUM >= 504

@@ -5,6 +5,7 @@
 #include "core.h"
 
 #include <curl/curl.h> /* curl_global_init */
+#include <string.h>    /* strcmp */
 
 #include "compat.h"
 #include "protocol.h"
@@ -17,7 +18,11 @@ enum { OLDEST_LIBCURL = 0x074A00 }; /* 7.74.0 */
 #endif
 
 void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
-  (void)luaL_newmetatable(L, name);
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, name); /* there, if the module has been opened before */
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+  }
   akl_lua_register(L, meta);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
@@ -34,6 +39,19 @@ void akl_core_set_class(lua_State *L, const char *name) {
   lua_setmetatable(L, -2);
 }
 
+/* Raise: the value at 'index' is no object of this class of ours. */
+static void refuse(lua_State *L, int index, const char *name) {
+  const char *type = luaL_typename(L, index), *problem;
+  if (luaL_getmetafield(L, index, "__name") && lua_type(L, -1) == LUA_TSTRING)
+    type = lua_tostring(L, -1);
+  if (strcmp(type, name) == 0)
+    problem =
+        lua_pushfstring(L, "%s of another copy of the core: this Lua state has loaded two", type);
+  else
+    problem = lua_pushfstring(L, "%s expected, got %s", name, type);
+  (void)luaL_argerror(L, index, problem);
+}
+
 void *akl_core_check(lua_State *L, int index, const char *name) {
   void *value = lua_touserdata(L, index);
   if (value != NULL && lua_getmetatable(L, index)) {
@@ -43,21 +61,24 @@ void *akl_core_check(lua_State *L, int index, const char *name) {
     if (same)
       return value;
   }
-  return luaL_checkudata(L, index, name); /* knows how to say it */
+  refuse(L, index, name);
+  return NULL;
 }
 
 /* {====== The engine ====== */
 
-/* Where the registry keeps what a host wants to be told before the descriptor closes. */
-#define ON_CLOSE "akool.lipsync.engine.on_close"
+/* Their addresses are where the registry keeps the engine, and the function that a host wants to be
+** called before the descriptor closes. As with the classes, another copy of the module has others. */
+static const char INSTANCE[] = "engine";
+static const char ON_CLOSE[] = "on_close";
 
 /* [-0, +0, -] Let whoever watches the descriptor take his hands off it. */
 static void tell_closing(lua_State *L) {
   int top = lua_gettop(L);
-  lua_getfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
   if (lua_isfunction(L, -1)) {
     lua_pushnil(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+    akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
     (void)lua_pcall(L, 0, 0, 0); /* closing goes on, whatever it says */
   }
   lua_settop(L, top);
@@ -116,9 +137,13 @@ static struct akl_engine_box *new_engine(lua_State *L) {
   return NULL;
 }
 
+struct akl_engine_box *akl_core_instance(lua_State *L) {
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, INSTANCE);
+  return lua_touserdata(L, -1);
+}
+
 struct akl_engine_box *akl_core_engine(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
-  struct akl_engine_box *box = lua_touserdata(L, -1);
+  struct akl_engine_box *box = akl_core_instance(L);
   if (box != NULL && box->engine != NULL) {
     if (!akl_engine_foreign(box->engine))
       return box;
@@ -128,12 +153,11 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   box = new_engine(L);
   if (box == NULL)
     return NULL;
-  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE); /* a finalizer may have made one, too */
-  const struct akl_engine_box *last = lua_touserdata(L, -1);
+  const struct akl_engine_box *last = akl_core_instance(L); /* a finalizer may have made one, too */
   box->number = last == NULL ? 1 : last->number + 1;
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
-  lua_setfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, INSTANCE);
   return box;
 }
 
@@ -222,7 +246,7 @@ static int engine_on_close(lua_State *L) {
   (void)check_engine(L);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_settop(L, 2);
-  lua_setfield(L, LUA_REGISTRYINDEX, ON_CLOSE);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
   return 0;
 }
 
@@ -311,6 +335,7 @@ static const luaL_Reg functions[] = {
 AKL_EXPORT int luaopen_akool_lipsync_core(lua_State *L);
 
 int luaopen_akool_lipsync_core(lua_State *L) {
+  akl_lua_check(L);
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
   if (info->version_num < OLDEST_LIBCURL)
     luaL_error(L, "akool.lipsync needs libcurl 7.74 or later, but this is %s", info->version);

@@ -40,8 +40,8 @@ struct akl_op {
   char job[]; /* the call's: id of the job it is about */
 };
 
-/* Where the registry keeps the state's engine. */
-#define AKL_ENGINE_INSTANCE "akool.lipsync.engine.instance"
+/* [-0, +1, -] Push the box of the engine that the state has, or nil, and return it, or NULL. */
+struct akl_engine_box *akl_core_instance(lua_State *L);
 
 /* [-0, +1 or 2, e] Push the state's engine, made on first use and anew after it was closed, and
 ** return its box. In a forked child the parent's is left alone and a new one is made. NULL when the
@@ -94,14 +94,14 @@ void akl_core_open_op(lua_State *L);
 void akl_core_open_value(lua_State *L);
 
 /* [-0, +0, m] Make a class with these methods and metamethods. 'name' lasts as long as the module: its
-** address is what the class is known by. */
+** address is what the class is known by, so that another copy of the module, of whatever version, has
+** classes of its own. */
 void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
 
 /* [-0, +0, -] Make the value on top one of this class. */
 void akl_core_set_class(lua_State *L, const char *name);
 
-/* [-0, +0, v] The userdata of this class at 'index'; raises when it is something else. Does what
-** luaL_checkudata does, without looking for the name as a string. */
+/* [-0, +0, v] The userdata of this class at 'index'; raises when it is something else. */
 void *akl_core_check(lua_State *L, int index, const char *name);
 
 /* Start an op; methods of a client. */

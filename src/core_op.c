@@ -272,7 +272,7 @@ static int op_over(lua_State *L) {
 static int op_gc(lua_State *L) {
   struct akl_op *op = check_op(L);
   akl_call_free(&op->call);
-  lua_getfield(L, LUA_REGISTRYINDEX, AKL_ENGINE_INSTANCE);
+  (void)akl_core_instance(L);
   akl_core_release(L, lua_gettop(L), op);
   return 0;
 }

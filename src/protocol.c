@@ -7,7 +7,8 @@ enum { DEPTH_MAX = 64 }; /* of nested JSON */
 
 /* {====== JSON ====== */
 
-static const char encode_key[] = "akool.lipsync.encode";
+const char akl_json_decode[] = "decode";
+static const char json_encode[] = "encode";
 
 /* [-0, +0, e] Call a configuration function of the instance on top with one argument. */
 static void configure(lua_State *L, const char *name, int number, bool is_flag) {
@@ -26,19 +27,23 @@ void akl_protocol_open(lua_State *L) {
     luaL_error(L, "akool.lipsync needs lua-cjson (Debian: lua-cjson, LuaRocks: lua-cjson): %s",
                lua_isstring(L, -1) ? lua_tostring(L, -1) : "it is not a table");
   lua_getfield(L, -1, "new");
+  if (!lua_isfunction(L, -1))
+    luaL_error(
+        L, "akool.lipsync needs lua-cjson, but the module 'cjson' here is another one: it has no "
+           "function 'new'");
   lua_call(L, 0, 1);
   configure(L, "decode_max_depth", DEPTH_MAX, false);
   configure(L, "decode_invalid_numbers", 0, true);
   lua_getfield(L, -1, "decode");
-  lua_setfield(L, LUA_REGISTRYINDEX, AKL_JSON_DECODE);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, akl_json_decode);
   lua_getfield(L, -1, "encode");
-  lua_setfield(L, LUA_REGISTRYINDEX, encode_key);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, json_encode);
   lua_pop(L, 2);
 }
 
 /* [-1, +1, m] Encode the table on top. */
 static void encode(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, encode_key);
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, json_encode);
   lua_insert(L, -2);
   lua_call(L, 1, 1);
 }

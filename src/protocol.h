@@ -12,8 +12,8 @@
 #include "answer.h"
 #include "call.h"
 
-/* Where the registry keeps lua-cjson's decode, of an instance of our own. */
-#define AKL_JSON_DECODE "akool.lipsync.decode"
+/* Its address is where the registry keeps lua-cjson's decode, of an instance of our own. */
+extern const char akl_json_decode[];
 
 /* [-0, +0, e] Prepare lua-cjson; raises when it is missing. To be called once per state. */
 void akl_protocol_open(lua_State *L);

@@ -144,7 +144,7 @@ static void decode(lua_State *L, const struct akl_transfer *t, struct akl_answer
     akl_error_set(&a->error, AKL_CAUSE_BROKEN_JSON, "The answer has a zero byte in it.");
   } else {
     lua_pop(L, 1);
-    lua_getfield(L, LUA_REGISTRYINDEX, AKL_JSON_DECODE);
+    akl_lua_rawgetp(L, LUA_REGISTRYINDEX, akl_json_decode);
     lua_pushlstring(L, body, size);
     int failed = lua_pcall(L, 1, 1, 0);
     if (failed == LUA_ERRMEM)
