@@ -119,6 +119,7 @@ describe("the version", function()
     assert.truthy(cmake:find("^%d+%.%d+%.%d+$"))
     assert.equal(cmake, core._VERSION)
     assert.equal(cmake, lipsync._VERSION)
+    assert.equal(cmake, fixture.read("lua/akool/lipsync/load.lua"):match 'VERSION = "([%d.]+)"')
   end)
 
   it("is that of the newest section of the changes, which is unreleased or has a date", function()

@@ -1,7 +1,7 @@
 -- akool.lipsync: the face of the library. A client for Akool's LipSync service, a default client
 -- made from the environment, and the loop that lets many jobs wait side by side.
 
-local core = require "akool.lipsync.core"
+local core = require "akool.lipsync.load" -- first, since it knows what to say
 local client = require "akool.lipsync.client"
 local loop = require "akool.lipsync.loop"
 local map = require "akool.lipsync.map"
