@@ -46,10 +46,15 @@ local function load_adapter(name, options)
   elseif not found then
     error(("use: %s cannot be joined here: %s"):format(name, tostring(made)), 4)
   end
-  return type(made) == "function" and made(options) or made
+  if type(made) == "function" then return made(options) end
+  if options ~= nil then error(("use: the adapter for %q takes no options"):format(name), 4) end
+  return made
 end
 
 local function check_adapter(given)
+  if type(given) ~= "table" then
+    error("use: an adapter is a table, see docs/embedding.md; this one is a " .. type(given), 4)
+  end
   for _, field in ipairs { "watch", "wait", "spawn" } do
     if given[field] ~= nil and type(given[field]) ~= "function" then
       error(("use: %s should be a function, not a %s"):format(field, type(given[field])), 4)
@@ -73,10 +78,11 @@ function host.use(given, options, busy)
     error(("use: this Lua state waits through %s already (`lipsync.use()` tells)"):format(
       name_of(adapter)), 3)
   end
-  if type(given) == "string" then given = load_adapter(given, options) end
-  if given then check_adapter(given) end
+  local chosen = given
+  if type(given) == "string" then chosen = load_adapter(given, options) end
+  if given then check_adapter(chosen) end
   host.leave()
-  adapter = given or nil
+  adapter = chosen or nil
 end
 
 --- The adapter in use, nil for our own loop.
@@ -87,12 +93,20 @@ end
 
 --- There is something to wait for: see to it that the host calls `step`.
 ---@param step fun()
+---@return any problem  # why it cannot
 function host.attend(step)
-  if not (adapter and adapter.watch) then return end
-  local engine = core.engine()
-  if not engine or watching and engine == watched then return end
-  watched, unwatch = engine, adapter.watch(engine, step)
-  watching = true
+  if not (adapter and adapter.watch) then return nil end
+  local engine, err = core.engine()
+  if not engine then return tostring(err) end
+  if watching and engine == watched then return nil end
+  local fine, stop = pcall(adapter.watch, engine, step)
+  if fine and type(stop) ~= "function" then
+    fine, stop = false, "its watch returned no function that ends it, but a " .. type(stop)
+  end
+  if not fine then
+    return ("%s cannot be waited for: %s"):format(name_of(adapter), tostring(stop))
+  end
+  watched, unwatch, watching = engine, stop, true
   engine:on_close(host.leave)
 end
 
@@ -133,14 +147,16 @@ end
 
 --- Let the host's loop go on until there may be news, or `seconds` have passed.
 ---@param seconds number
----@return string? problem  # why that is impossible here
+---@return any problem  # why that is impossible here
 function host.wait(seconds)
   if not adapter.wait then
     return ("Waiting here would block %s: do it inside lipsync.spawn(function() … end)."):format(
       name_of(adapter))
   end
   local engine = core.engine()
-  if engine then return adapter.wait(engine, seconds) end
+  if not engine then return nil end
+  if not adapter.watch then return adapter.wait(engine, seconds) end
+  return select(2, pcall(adapter.wait, engine, seconds)) -- its loop runs in here; nothing yields
 end
 
 return host

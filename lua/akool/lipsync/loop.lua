@@ -106,10 +106,16 @@ local function hand_over(task, ...)
   return ...
 end
 
+--- A coroutine of the program's does not wait any more.
+local function disown(task)
+  tasks[task.co], alive, task.op = nil, alive - 1, nil
+end
+
 --- Resume a task, with its arguments the first time.
 local function run_task(task)
   local arguments = task.arguments
   if task.done or task.adopted and tasks[task.co] ~= task then return end
+  if task.adopted and status(task.co) == "dead" then return disown(task) end -- the program closed it
   active = task
   if arguments then
     resumed(task, resume(task.co, hand_over(task, unpack(arguments, 1, arguments.n))))
@@ -206,10 +212,15 @@ local function settle()
   if orphan then error(orphan.failure, 0) end
 end
 
---- A turn for a host that calls back.
+--- A turn for a host that calls back. While somebody waits outside of tasks, an error of a task that
+--- nobody joined has to wait, too: raised through that wait, it would end what is waited for.
 local function host_turn()
   turn(0)
-  settle()
+  if driving == 0 then
+    settle()
+  elseif first <= last then
+    host.wake()
+  end
 end
 
 --- Let the host go on until there may be something to do. What stands in the way, if anything does.
@@ -217,22 +228,24 @@ local function pause()
   return host.wait((first <= last or broken) and 0 or 3600)
 end
 
---- Let time pass until there may be news of an op, or of a task. Raises where that is impossible;
---- the op has ended then.
----@param op userdata?
-local function drive(op)
+--- Let time pass until there may be news of an op, or of a task. What stands in the way, if anything
+--- does.
+local function drive()
   if not host.current() then return turn(3600) end
-  host.attend(host_turn)
-  driving = driving + 1
-  local problem = pause()
-  driving = driving - 1
-  if problem then
-    if op then op:cancel() end
-    rest_if_idle()
-    error(problem, 0)
+  local problem = host.attend(host_turn)
+  if not problem then
+    driving = driving + 1
+    problem = pause()
+    driving = driving - 1
   end
-  turn(0)
+  if not problem then turn(0) end
   rest_if_idle()
+  return problem
+end
+
+--- A wait outside of tasks is over: now the host may hear of errors.
+local function hand_back()
+  if host.calls_back() and #orphans > 0 then host.wake() end
 end
 
 --- Drive the tasks, in a coroutine of the host's own.
@@ -247,20 +260,24 @@ local function drive_all()
   attended = false
 end
 
---- See to it that tasks go on although nobody waits for them, if the host has a way.
-local function attend()
-  host.attend(host_turn)
+--- See to it that a new task goes on although nobody waits for it, if the host has a way.
+local function attend(task)
+  local problem = host.attend(host_turn)
+  if problem then
+    task:cancel()
+    error(problem, 0)
+  end
   host.wake()
   if attended then return end
   attended = true -- the host may run it at once
   if not host.spawn(drive_all) then attended = false end
 end
 
---- The coroutine that is running as a task, for as long as it waits.
+--- The coroutine that is running as a task, for as long as it waits; nil where the host cannot watch.
 local function adopt()
+  if host.attend(host_turn) then return nil end
   local task = setmetatable({ co = running(), adopted = true }, Task)
   tasks[task.co], alive = task, alive + 1
-  host.attend(host_turn)
   return task
 end
 
@@ -278,7 +295,7 @@ local function suspend(task)
   yield()
   if not task.adopted then return end
   if task.op then forget(task) end -- not the loop resumed it, but the program
-  tasks[task.co], alive, task.op = nil, alive - 1, nil
+  disown(task)
 end
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).
@@ -288,6 +305,7 @@ end
 function loop.next(op, its_end)
   local task = current()
   local owner = task or active -- a coroutine of the program's waits for the task that resumed it
+  local drove = false
   while true do
     if owner and owner.cancelled then op:cancel() end
     local kind, value, extra = op:next()
@@ -300,9 +318,15 @@ function loop.next(op, its_end)
       suspend(waiter)
     elseif kind == nil then
       if owner then owner.op = op end
-      drive(op)
+      local problem = drive()
       if owner then owner.op = nil end
+      if problem then
+        op:cancel()
+        error(problem, 0)
+      end
+      drove = true
     elseif not its_end or kind == "done" or kind == "failed" then
+      if drove then hand_back() end
       return kind, value, extra
     end
   end
@@ -331,17 +355,19 @@ end
 function loop.spawn(f, ...)
   check_function("spawn", f)
   local task = new_task(f, ...)
-  attend()
+  attend(task)
   return task
 end
 
 --- Wait until a task is done, however it ends. False when the waiting task was cancelled, unless it
---- waits `to_the_end`: for a task that has been cancelled too, so that the wait is short.
+--- waits `to_the_end`: for a task that has been cancelled too, so that the wait is short. Raises where
+--- waiting is impossible; a task that was started for nothing but this wait is cancelled then.
 ---@param task akool.lipsync.Task
 ---@param to_the_end boolean?
+---@param only_for_this boolean?
 ---@return boolean
-function loop.ended(task, to_the_end)
-  local me = current()
+function loop.ended(task, to_the_end, only_for_this)
+  local me, drove = current(), false
   local owner = me or active
   task.joined = true
   if owner == task then error("a task cannot join itself", 3) end
@@ -359,9 +385,13 @@ function loop.ended(task, to_the_end)
     elseif depth > DEEPEST then
       error("coroutines inside tasks are nested too deeply to join a task here", 3)
     else
-      drive()
+      local problem = drive()
+      if problem and only_for_this then task:cancel() end
+      if problem then error(problem, 0) end
+      drove = true
     end
   end
+  if drove then hand_back() end
   return true
 end
 
@@ -419,8 +449,7 @@ end
 function loop.run(f, ...)
   check_function("run", f)
   local task = new_task(f, ...)
-  host.attend(host_turn)
-  if not loop.ended(task) then
+  if not loop.ended(task, false, true) then
     task:cancel()
     loop.ended(task, true)
     return join_cancelled()
