@@ -76,6 +76,8 @@ newest=$({
 built=$(sed -nE 's/^project\(.* VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)
 [ "$built" = "$version" ] ||
   problem "CMakeLists.txt: project(… VERSION $built …) has to say $version"
+grep -qF "local VERSION = \"$version\"" lua/akool/lipsync/load.lua ||
+  problem "lua/akool/lipsync/load.lua: VERSION has to be \"$version\""
 heading=$(grep -m 1 '^## ' CHANGELOG.md)
 printf '%s\n' "$heading" | grep -qE "^## $version - [0-9]{4}-[0-9]{2}-[0-9]{2}\$" ||
   problem "CHANGELOG.md: the newest section is \"$heading\"; it has to be \"## $version - $(date +%F)\""

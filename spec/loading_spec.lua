@@ -4,6 +4,7 @@
 local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
+local shell = require "support.shell"
 
 local LUA = jit and "LuaJIT" or _VERSION
 local MODULE = assert(os.getenv "AKL_MODULE" or package.searchpath
@@ -24,15 +25,6 @@ local function assert_says(said, ...)
   for _, words in ipairs { ... } do assert.is_truthy(said:find(words, 1, true), said) end
 end
 
---- Run a command in a shell; returns what it says, raises if it fails.
-local function must_run(command, ...)
-  local pipe = assert(io.popen("{ " .. command:format(...) .. "; } 2>&1; echo \"status $?\""))
-  local said, status = pipe:read("*a"):match "^(.-)status (%d+)\n$"
-  pipe:close()
-  if status ~= "0" then error(command:format(...) .. " failed:\n" .. said, 2) end
-  return (said:gsub("\n$", ""))
-end
-
 describe("the library", function()
   local t = fixture.new()
 
@@ -49,7 +41,7 @@ describe("the library", function()
 
   it("says so when the core is that of another Lua", function()
     local other = LUA == "Lua 5.3" and "5.4" or "5.3"
-    must_run("cmake -S . -B '%s' -DAKL_LUA=%s -DCMAKE_BUILD_TYPE=Debug && cmake --build '%s'"
+    shell.must_run("cmake -S . -B '%s' -DAKL_LUA=%s -DCMAKE_BUILD_TYPE=Debug && cmake --build '%s'"
       .. " --target akool_lipsync_core", t.folder, other, t.folder)
     local said = required(("package.cpath = %q"):format(t.path "?.so"))
     assert_says(said, "akool.lipsync: ", "the Lua that runs here, " .. LUA .. ".", "-DAKL_LUA=",
@@ -57,7 +49,7 @@ describe("the library", function()
   end)
 
   it("says so when the core is none", function()
-    must_run("mkdir -p '%s' && echo text >'%s'", t.path "akool/lipsync",
+    shell.must_run("mkdir -p '%s' && echo text >'%s'", t.path "akool/lipsync",
       t.path "akool/lipsync/core.so")
     local said = required(("package.cpath = %q"):format(t.path "?.so"))
     assert_says(said, "akool.lipsync: its core cannot be loaded.", t.path "akool/lipsync/core.so")
@@ -86,7 +78,7 @@ describe("the library", function()
 
   it("says so when libcurl is too old", function()
     local library, before = t.path "old_libcurl.so", os.getenv "LD_PRELOAD"
-    must_run("cc -shared -fPIC -o '%s' spec/support/old_libcurl.c", library)
+    shell.must_run("cc -shared -fPIC -o '%s' spec/support/old_libcurl.c", library)
     local said = required("", {
       environment = { LD_PRELOAD = (before and before .. " " or "") .. library } })
     assert_says(said, "akool.lipsync needs libcurl 7.74 or later, but this is 7.73.0")
@@ -110,7 +102,7 @@ describe("the core", function()
   end)
 
   it("of another file keeps apart what is its own, and refuses what is not", function()
-    must_run("cp '%s' '%s'", MODULE, t.path "twin.so")
+    shell.must_run("cp '%s' '%s'", MODULE, t.path "twin.so")
     local said, status = child.run(([[
       local core = require "akool.lipsync.core"
       local twin = assert(package.loadlib(%q, "luaopen_akool_lipsync_core"))()
@@ -144,8 +136,8 @@ describe("a host that hides its Lua", function()
   --- Compile such a host, and run a script in it.
   local function in_host(script)
     local name = jit and "luajit" or "lua" .. _VERSION:match "%d%.%d"
-    must_run("cc -D_GNU_SOURCE -o '%s' spec/support/hiding/host.c -ldl", t.path "host")
-    must_run("cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/hiding/plugin.c"
+    shell.must_run("cc -D_GNU_SOURCE -o '%s' spec/support/hiding/host.c -ldl", t.path "host")
+    shell.must_run("cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/hiding/plugin.c"
       .. " $(pkg-config --cflags --libs %s)", t.path "plugin.so", name)
     return child.run(script, {
       folder = t.folder,
@@ -156,7 +148,7 @@ describe("a host that hides its Lua", function()
   end
 
   local function absolute(path)
-    return path:sub(1, 1) == "/" and path or must_run "pwd" .. "/" .. path
+    return path:sub(1, 1) == "/" and path or shell.must_run("pwd"):sub(1, -2) .. "/" .. path
   end
 
   -- It runs elsewhere, so that paths have to be whole.

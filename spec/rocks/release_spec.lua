@@ -73,6 +73,7 @@ describe("./dev release", function()
     refuses(1, {
       "99.0.0 is not ready to be released",
       ("CMakeLists.txt: project(… VERSION %s …) has to say 99.0.0"):format(VERSION),
+      'lua/akool/lipsync/load.lua: VERSION has to be "99.0.0"',
       ('CHANGELOG.md: the newest section is "## %s - 2026-01-31"; it has to be "## 99.0.0 - ')
         :format(VERSION),
     }, "99.0.0 --repository %s", REPOSITORY)
