@@ -133,9 +133,10 @@ end)
 describe("a host that hides its Lua", function()
   local t = fixture.new { manual_clock = false, queue = 0.02, process = 0.02 }
 
+  local name = jit and "luajit" or "lua" .. _VERSION:match "%d%.%d"
+
   --- Compile such a host, and run a script in it.
   local function in_host(script)
-    local name = jit and "luajit" or "lua" .. _VERSION:match "%d%.%d"
     shell.must_run("cc -D_GNU_SOURCE -o '%s' spec/support/hiding/host.c -ldl", t.path "host")
     shell.must_run("cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/hiding/plugin.c"
       .. " $(pkg-config --cflags --libs %s)", t.path "plugin.so", name)
@@ -192,4 +193,19 @@ describe("a host that hides its Lua", function()
     assert.equal(0, status)
     assert.equal(10, t.service:count "create")
   end)
+
+  if LUA == "Lua 5.2" or LUA == "Lua 5.3" then -- the others have no way to notice
+    it("is not given a second Lua, which another part of it has brought along", function()
+      local libraries = shell.must_run("pkg-config --variable=libdir %s", name):sub(1, -2)
+      local lua = libraries .. "/lib" .. name
+      shell.must_run("echo 'int run(const char *);"
+        .. " int main(int n, char **words) { return run(words[n - 1]); }' >'%s'", t.path "main.c")
+      shell.must_run("cc -D_GNU_SOURCE -o '%s' '%s' spec/support/hiding/plugin.c "
+        .. "$(pkg-config --cflags %s) %s.a -lm -ldl", t.path "host", t.path "main.c", name, lua)
+      local said = child.run(PATHS .. ("package.loadlib(%q, 'x')"):format(lua .. ".so")
+        .. "print(select(2, pcall(require, 'akool.lipsync'))) function tick() return false end",
+        { prefix = ([[sh -c 'exec "%s" "$2"' sh]]):format(t.path "host") })
+      assert_says(said, "akool.lipsync: its core cannot be loaded.", "multiple Lua VMs detected")
+    end)
+  end
 end)
