@@ -942,6 +942,21 @@ describe("a forked child", function()
     assert(client:info(job))
   end)
 
+  it("tells nobody of its parent's when its own engine closes", function()
+    if not compiled() then return pending "there is no C compiler" end
+    local told = 0
+    core.engine():on_close(function() told = told + 1 end)
+    assert.is_true(in_child(function()
+      core.engine():close()
+      assert(told == 0)
+      core.engine():on_close(function() told = told + 10 end)
+      core.engine():close()
+      assert(told == 10)
+    end))
+    core.engine():close()
+    assert.equal(1, told)
+  end)
+
   it("that only ends does not disturb its parent", function()
     if not compiled() then return pending "there is no C compiler" end
     local client = t.client()

@@ -147,6 +147,8 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   if (box != NULL && box->engine != NULL) {
     if (!akl_engine_foreign(box->engine))
       return box;
+    lua_pushnil(L); /* who watches that one is the parent's host */
+    akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
     close_engine(box);
   }
   lua_pop(L, 1);
