@@ -231,7 +231,7 @@ bool akl_call_admit(struct akl_link *waiting) {
 
 static bool token_was_refused(const struct akl_call *c, const struct akl_error *error) {
   return error->code == 1101 && !error->maybe_created && c->client->auth == AKL_AUTH_PAIR &&
-         !c->renewed && c->kind != AKL_TOKEN && c->kind != AKL_DOWNLOAD;
+         !c->renewed && c->kind != AKL_TOKEN; /* of a download no code is read */
 }
 
 /* A request failed: repeat it, later or now, or give up. */

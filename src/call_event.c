@@ -28,10 +28,9 @@ static double unix_time(void) {
 
 /* Who hears of what happens to this call: for the token's call, the first that waits for it. */
 static struct akl_call *listener(struct akl_call *c) {
-  struct akl_link *l = c->kind == AKL_TOKEN ? akl_link_first(&c->client->waiting) : NULL;
-  if (l != NULL)
-    c = AKL_OWNER(l, struct akl_call, waiting);
-  return c->settings != NULL && c->settings->events && c->kind != AKL_TOKEN ? c : NULL;
+  struct akl_link *l = c->kind == AKL_TOKEN ? akl_link_first(&c->client->waiting) : &c->waiting;
+  c = l == NULL ? NULL : AKL_OWNER(l, struct akl_call, waiting);
+  return c != NULL && c->settings->events ? c : NULL;
 }
 
 /* Record an event and return it to be filled in, or NULL when nobody listens or memory is short. */

@@ -67,7 +67,7 @@ struct akl_client *akl_client_new(const char *base_url, const struct akl_url *ur
   if (c == NULL)
     return NULL;
   size_t size = strlen(base_url);
-  while (size > 0 && base_url[size - 1] == '/')
+  while (base_url[size - 1] == '/') /* before them is a host: the URL was checked */
     size--;
   c->refs = 1;
   akl_link_init(&c->waiting);

@@ -89,7 +89,8 @@ static int core_settings(lua_State *L) {
 
 struct akl_settings *akl_core_check_settings(lua_State *L, int index) {
   struct akl_settings **box = akl_core_check(L, index, SETTINGS);
-  luaL_argcheck(L, *box != NULL, index, "these settings are not complete");
+  if (*box == NULL)
+    (void)luaL_argerror(L, index, "these settings are not complete, or were collected");
   return *box;
 }
 
@@ -105,7 +106,8 @@ static int settings_gc(lua_State *L) {
 
 struct akl_client *akl_core_check_client(lua_State *L, int index) {
   struct akl_client **box = akl_core_check(L, index, CLIENT);
-  luaL_argcheck(L, *box != NULL, index, "this client is not complete");
+  if (*box == NULL)
+    (void)luaL_argerror(L, index, "this client is not complete, or was collected");
   return *box;
 }
 

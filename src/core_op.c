@@ -58,7 +58,7 @@ bool akl_core_new_op(lua_State *L, size_t job) {
 void akl_core_release(lua_State *L, int engine, struct akl_op *op) {
   struct akl_engine_box *box = lua_touserdata(L, engine);
   int slot = (int)op->call.slot;
-  if (slot == 0 || box == NULL || op->engine != box->number)
+  if (slot == 0 || op->engine != box->number)
     return; /* given back already, or the engine is another one by now */
   akl_lua_getvalue(L, engine);
   lua_pushinteger(L, box->free_slot);

@@ -136,7 +136,8 @@ static void copy_fields(lua_State *L, int from) {
 static int core_error(lua_State *L) {
   const struct akl_entry *entry = akl_cause_named(luaL_checkstring(L, 1));
   const char *what = luaL_checkstring(L, 2);
-  luaL_argcheck(L, entry != NULL, 1, "not the name of a cause in errors.def");
+  if (entry == NULL)
+    return luaL_argerror(L, 1, "not the name of a cause in errors.def");
   struct akl_error e = {.kind = entry->kind, .retryable = entry->retryable, .name = entry->name};
   lua_settop(L, 3);
   akl_core_push_error(L, &e, NULL, NULL);

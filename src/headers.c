@@ -7,7 +7,7 @@
 #include "crypto.h"
 
 struct akl_headers *akl_headers_new(struct curl_slist *list) {
-  struct akl_headers *h = list == NULL ? NULL : malloc(sizeof *h);
+  struct akl_headers *h = malloc(sizeof *h);
   if (h == NULL) {
     curl_slist_free_all(list);
     return NULL;

@@ -26,12 +26,11 @@ static uint32_t four_bytes(const unsigned char *b) {
 static enum akl_reach reach_of_ipv6(const unsigned char b[16]) {
   static const unsigned char zero[16];
   static const unsigned char nat64[12] = {0, 0x64, 0xff, 0x9b};
+  static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
   if (memcmp(b, zero, 15) == 0)
     return b[15] == 1 ? AKL_LOOPBACK : AKL_PRIVATE;
-  if (memcmp(b, zero, 12) == 0 || memcmp(b, nat64, 12) == 0)
+  if (memcmp(b, zero, 12) == 0 || memcmp(b, nat64, 12) == 0 || memcmp(b, mapped, 12) == 0)
     return reach_of_ipv4(four_bytes(b + 12));
-  if (memcmp(b, zero, 10) == 0 && b[10] == 0xff && b[11] == 0xff)
-    return reach_of_ipv4(four_bytes(b + 12)); /* ::ffff:a.b.c.d */
   if (b[0] == 0x20 && b[1] == 0x02)
     return reach_of_ipv4(four_bytes(b + 2)); /* 6to4 */
   if ((b[0] & 0xfe) == 0xfc || b[0] >= 0xfe)
@@ -60,7 +59,7 @@ enum akl_reach akl_numeric_reach(const char *address) {
   return AKL_PRIVATE;
 }
 
-/* Reach of a host as it will be resolved. libcurl makes octal, hex and short IPv4 forms plain, but
+/* Reach of a host, which is not empty, as it will be resolved. libcurl makes octal, hex and short IPv4 forms plain, but
 ** not those that were escaped ("127%2e1"), and the resolver understands them all. */
 static enum akl_reach reach_of_host(const char *host) {
   unsigned char bytes[16];
@@ -70,7 +69,7 @@ static enum akl_reach reach_of_host(const char *host) {
     return reach_of_ipv4(ntohl(v4.s_addr));
   if (inet_pton(AF_INET6, host, bytes) == 1)
     return reach_of_ipv6(bytes);
-  if (size > 0 && host[size - 1] == '.')
+  if (host[size - 1] == '.')
     size--;
   if ((size == 9 && memcmp(host, "localhost", 9) == 0) ||
       (size > 10 && memcmp(host + size - 10, ".localhost", 10) == 0))
