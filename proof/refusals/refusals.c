@@ -5,6 +5,8 @@
 **   refusals.arm(kind, mode, index)   refuse the index-th call of a kind ("once"), every one from it
 **                                     on ("always"), or interrupt it by a signal ("signal"); 0: count
 **   refusals.disarm()                 → calls of that kind since arm(), the name of the first refused
+**   refusals.pretend(version)         let libcurl have this version (0x080800); 0: its own. What it
+**                                     does stays the same: this is for what we do on its account
 */
 #include <curl/curl.h>
 #include <errno.h>
@@ -35,6 +37,7 @@ static struct {
   enum mode mode;
   long index, asked;
   const char *refused;
+  unsigned version;
 } plan;
 
 /* Those that a signal can interrupt: the others never say EINTR. */
@@ -65,7 +68,7 @@ static bool refuses(enum kind kind, const char *name, int why) {
   type __wrap_##name parameters {                                                                  \
     return refuses(kind, #name, why) ? (type)(no) : __real_##name arguments;                       \
   }
-#define REFUSE_VARIADIC(kind, name)
+#define REFUSE_BY_HAND(kind, name)
 #include "refusals.def"
 
 CURLcode __real_curl_easy_setopt(CURL *easy, CURLoption option, ...);
@@ -74,6 +77,8 @@ CURLcode __real_curl_easy_getinfo(CURL *easy, CURLINFO what, ...);
 CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO what, ...);
 CURLMcode __real_curl_multi_setopt(CURLM *multi, CURLMoption option, ...);
 CURLMcode __wrap_curl_multi_setopt(CURLM *multi, CURLMoption option, ...);
+curl_version_info_data *__real_curl_version_info(CURLversion age);
+curl_version_info_data *__wrap_curl_version_info(CURLversion age);
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 
@@ -108,6 +113,16 @@ CURLMcode __wrap_curl_multi_setopt(CURLM *multi, CURLMoption option, ...) {
   va_end(arguments);
   return refuses(LIBCURL, "curl_multi_setopt", 0) ? CURLM_OUT_OF_MEMORY
                                                   : __real_curl_multi_setopt(multi, option, value);
+}
+
+curl_version_info_data *__wrap_curl_version_info(CURLversion age) {
+  static curl_version_info_data other;
+  curl_version_info_data *truth = __real_curl_version_info(age);
+  if (plan.version == 0)
+    return truth;
+  other = *truth;
+  other.version_num = plan.version;
+  return &other;
 }
 
 int __wrap_open(const char *path, int flags, ...) {
@@ -145,7 +160,13 @@ static int disarm(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg FUNCTIONS[] = {{"arm", arm}, {"disarm", disarm}, {NULL, NULL}};
+static int pretend(lua_State *L) {
+  plan.version = (unsigned)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+static const luaL_Reg FUNCTIONS[] = {
+    {"arm", arm}, {"disarm", disarm}, {"pretend", pretend}, {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_refusals(lua_State *L);
 

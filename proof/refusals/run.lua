@@ -156,6 +156,7 @@ local function try(common, scenario, kind, mode, index)
   clean(t.folder)
   core.engine():close()
   if scenario.prepare then scenario.prepare(t) end
+  refusals.pretend(scenario.libcurl)
   core.engine():close()
   collectgarbage()
   local before, began = descriptors(), uv.hrtime()
@@ -202,6 +203,21 @@ local function indexes(asked)
     if i <= most or i % step == 0 then list[#list + 1] = i end
   end
   return list
+end
+
+--- The core does not load into a program with a libcurl that it cannot use, and says so.
+local function check_loading()
+  local load = package.loadlib(modules .. "/akool/lipsync/core.so", "luaopen_akool_lipsync_core")
+  local function is_refused(words)
+    local fine, why = pcall(load)
+    assert(not fine and why:find(words, 1, true), why)
+  end
+  refusals.pretend(0x074900)
+  is_refused "needs libcurl 7.74 or later"
+  refusals.pretend(0)
+  refusals.arm("libcurl", "once", 1)
+  is_refused "libcurl cannot be initialised"
+  refusals.disarm()
 end
 
 --- All refusals of one kind and mode in one scenario. Returns how many were tried, how many of these
@@ -251,6 +267,7 @@ local function main()
     label:write(text, (" "):rep(80 - #text), "\n")
   end
 
+  check_loading()
   common.calm_failures = {}
   local fine, total = true, 0
   print(ROW:format("scenario", "refused", "mode", "indexes", "overcome", "result"))

@@ -3,12 +3,16 @@
 
 local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
+local loop = require "akool.lipsync.loop"
+
+local NEWER = 0x080800 -- a libcurl with which handles are used again, and TLS sessions
 
 local scenarios = {}
 
--- In the order of the table. `prepare` runs before anything is refused.
-local function scenario(name, run, prepare)
-  scenarios[#scenarios + 1] = { name = name, run = run, prepare = prepare }
+-- In the order of the table. `prepare` runs before anything is refused; `libcurl` is the version that
+-- the core is told, its own by default.
+local function scenario(name, run, prepare, libcurl)
+  scenarios[#scenarios + 1] = { name = name, run = run, prepare = prepare, libcurl = libcurl or 0 }
 end
 
 local function create(t, client)
@@ -16,6 +20,12 @@ local function create(t, client)
 end
 
 scenario("create", function(t)
+  local client = t:client()
+  if client then create(t, client) end
+end)
+
+scenario("create lost", function(t)
+  t.service:fail { at = "create", close = "after" }
   local client = t:client()
   if client then create(t, client) end
 end)
@@ -61,6 +71,53 @@ scenario("many", function(t)
   local told, errors = lipsync.map(list, ask, { concurrency = #list })
   for i = 1, #list do t:note("info", told[i], errors[i]) end
 end, function(t) t:make_job() end)
+
+-- So many waits that the table of timers, which has room for 64, is full when it is a request's turn.
+local function beside_waits(count, ask)
+  local waits = {}
+  for i = 1, count do waits[i] = core.sleep(60) end
+  ask()
+  for _, wait in pairs(waits) do wait:cancel() end
+end
+
+scenario("crowded", function(t)
+  local client = t:client()
+  if not client then return end
+  beside_waits(63, function() t:note("info", client:info(t.job)) end)
+end, function(t) t:make_job() end)
+
+scenario("crowded token", function(t)
+  local client = t:client { api_key = false, client_id = t.client_id,
+    client_secret = t.client_secret }
+  if not client then return end
+  beside_waits(63, function() t:note("credits", client:credits()) end)
+end)
+
+scenario("newer libcurl", function(t)
+  local client = t:client()
+  local other = t:client { base_url = t.service.url .. "/elsewhere" }
+  if not client or not other then return end
+  t:note("info", client:info(t.job))
+  t:note("info", client:info(t.job))
+  t:note("info", client:info(t.job, { user_agent = "another" }))
+  t:note("elsewhere", other:info(t.job))
+  t:note("credits", client:credits())
+  create(t, client)
+  t:note("info", client:info(t.job))
+end, function(t) t:make_job() end, NEWER)
+
+-- The service's name stands for a machine that is not this one: all goes through a proxy.
+scenario("proxy", function(t)
+  local given = { base_url = "http://203.0.113.7", allow_http = true, proxy = t.service.url }
+  local client = t:client(given)
+  if not client then return end
+  t:note("info", client:info("66160f989dfc997ac289037b"))
+  t.service:fail { at = "*", redirect = "http://203.0.113.8/film.mp4" }
+  local op, err = client.core:download(client.settings, "http://203.0.113.7/film.mp4", t.out)
+  if not op then return t:note("download", nil, err) end
+  local kind, value = loop.next(op)
+  t:note("download", kind == "done" and value or nil, value)
+end)
 
 scenario("retries", function(t)
   t.service:fail { at = "info", status = 503, times = 1 }
@@ -110,6 +167,39 @@ scenario("download again", function(t)
   local client = t:client()
   if client then t:note("download", client:download(t.job, t.out)) end
 end, function(t) t:make_part() end)
+
+scenario("download changed", function(t)
+  local range = ("bytes %d-%d/%d"):format(t.part, t.part, t.part + 1)
+  t.service:fail { at = "file", status = 206, body = "!", content_type = "video/mp4",
+    headers = { ETag = '"another"', ["Content-Range"] = range } }
+  local client = t:client()
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t)
+  t:make_part()
+  t.part = #t.film // 2
+end)
+
+scenario("download elsewhere", function(t)
+  t.service:fail { at = "file", wrong_range = true }
+  local client = t:client()
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t) t:make_part() end)
+
+scenario("download beyond", function(t)
+  local client = t:client()
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t)
+  t:make_part()
+  local part = assert(io.open(t.out .. ".part", "ab"))
+  part:write(t.film) -- more than there is
+  assert(part:close())
+end)
+
+-- Another program is quicker.
+scenario("download beaten", function(t)
+  local client = t:client { on_event = function() t:make_file() end }
+  if client then t:note("download", client:download(t.job, t.out)) end
+end, function(t) t:make_film() end)
 
 scenario("download linked", function(t)
   local client = t:client()
