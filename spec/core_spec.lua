@@ -6,6 +6,8 @@ local fixture = require "support.fixture"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 
+local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
+
 local secrets = fixture.secrets
 local MEDIA = "http://127.0.0.1:1/medium"
 
@@ -141,6 +143,30 @@ describe("the core", function()
     until kind == "done"
     assert.same({ "status queueing", "status processing", "status completed", "done completed" },
       told)
+  end)
+
+  it("waits for as long as it is asked to, even if the system has no number for it", function()
+    local engine = core.engine()
+    engine:pollfd() -- so that what is started wakes a step
+    local sleep = core.sleep(3e6)
+    engine:step(4e6)
+    assert.is_false(sleep:over())
+    sleep:cancel()
+  end)
+
+  it("keeps the first events of a call that nobody asks for, and no more", function()
+    local client, id = client_of(t), t.job().id
+    local given = settings { on_event = print, poll = { first = 0.001, max = 0.001 } }
+    local op = assert(client:poll(given, id))
+    step_until(function() return t.service:count "info" > 150 end)
+    op:cancel()
+    local types = {}
+    for kind, event in op.next, op do
+      if kind ~= "event" then break end
+      types[#types + 1] = event.type
+    end
+    assert.same({ "request", "answer", "status", "request" }, { unpack(types, 1, 4) })
+    assert.equal(256, #types)
   end)
 
   it("frees the events that nobody asked for", function()
@@ -490,8 +516,45 @@ describe("the core", function()
     ]], [[sh -c 'ulimit -n 48; exec "$@"' sh]])
   end)
 
+  -- Finalizers run in the reverse order of their objects' making: what was made first sees the rest
+  -- gone.
+  it("says of what was collected that it is, to a finalizer that still has it", function()
+    local prelude = PRELUDE:format(t.service.url, secrets.api_key, t.completed().id, MEDIA)
+    local said = child.run(prelude .. ([[
+      local URL, VIDEO, OUT = %q, %q, %q
+      local function make()
+        local gone = {}
+        local function look()
+          print(gone.client)
+          print(gone.op:over(), gone.op:next())
+          gone.op:cancel()
+          for _, call in ipairs { function() gone.client:credits(settings()) end,
+            function() core.client(URL):credits(gone.settings) end } do
+            local _, why = pcall(call)
+            print((why:match "%%((.-)%%)"))
+          end
+        end
+        local first = newproxy and newproxy(true) or setmetatable({}, { __gc = look })
+        getmetatable(first).__gc = look
+        gone.client = assert(core.client(URL))
+        gone.settings = settings()
+        gone.op = assert(gone.client:download(gone.settings, VIDEO, OUT))
+        assert(last_word(gone.op) == "done")
+        return first
+      end
+      make()
+      collectgarbage()
+      collectgarbage()
+      over = true
+    ]]):format(t.service.url, t.video, t.path("out.mp4")))
+    assert.equal("akool.lipsync.client (incomplete)\ntrue\tdone\tnil\n"
+      .. "this client is not complete, or was collected\n"
+      .. "these settings are not complete, or were collected\n", said)
+  end)
+
   it("raises when it is given something else than it takes", function()
     local client, engine, op, given = client_of(t), core.engine(), core.sleep(0), settings()
+    local address = newproxy and newproxy() or debug.upvalueid(fixture.read, 1) -- no metatable
     for what, wrong in pairs {
       ["a step of an op"] = function() engine.step(op) end,
       ["a step of nothing"] = function() engine.step() end,
@@ -509,6 +572,7 @@ describe("the core", function()
       ["an info with other settings"] = function() client:info({}, "66160f989dfc997ac289037b") end,
       ["an info with a client for settings"] = function() client:info(client, "x") end,
       ["an info about nothing"] = function() client:info(given) end,
+      ["an info by an address"] = function() client.info(address, given, "x") end,
       ["an info by an op"] = function() client.info(op, given, "x") end,
       ["a poll about a table"] = function() client:poll(given, {}) end,
       ["a create of nothing"] = function() client:create(given) end,
@@ -525,6 +589,21 @@ describe("the core", function()
     op:cancel()
     assert.equal(0, engine:stats().calls)
     assert.same({}, t.service:requests())
+  end)
+
+  it("names lua-cjson when that is what is missing", function()
+    for loader, reason in pairs {
+      ['function() error("there is none", 0) end'] = "there is none",
+      ["function() error {} end"] = "it is not a table",
+      ["function() return true end"] = "it is not a table",
+    } do
+      local said = child.run(([[
+        package.preload.cjson = %s
+        print(select(2, pcall(require, "akool.lipsync.core")))
+      ]]):format(loader))
+      assert.is_truthy(said:find("needs lua-cjson", 1, true), said)
+      assert.is_truthy(said:find(reason, 1, true), said)
+    end
   end)
 
   it("keeps its finalizers out of a program's hands", function()
@@ -600,6 +679,33 @@ describe("the core", function()
       assert.equal(0, stats.running)
       t.service:reset()
       assert.equal("done", (loop.next(client:credits(settings())))) -- and the next call fetches anew
+    end)
+
+    it("that were replaced are no matter to who gave up waiting for their token", function()
+      local client, op = late_token(secrets.client_id, secrets.client_secret, 0.2)
+      assert(client:credentials("client_id", secrets.client_id, "another-client-secret"))
+      op:cancel()
+      local kind, err = op:next()
+      assert.equal("failed", kind)
+      assert.equal("cancelled", err.kind)
+      assert.equal(0, core.engine():stats().calls)
+      assert(client:credentials("api_key", secrets.api_key))
+      assert.equal("done", (loop.next(client:credits(settings()))))
+    end)
+
+    it("that are a pair of the same length are another pair", function()
+      local client = client_of(t, "client_id", secrets.client_id, secrets.client_secret)
+      assert.equal("done", (loop.next(client:credits(settings()))))
+      assert(client:credentials("client_id", secrets.client_id,
+        "?" .. secrets.client_secret:sub(2)))
+      local kind, err = loop.next(client:credits(settings { max_retries = 0 }))
+      assert.equal("failed", kind)
+      assert.equal("auth", err.kind)
+      assert.equal(2, t.service:count("token"))
+    end)
+
+    it("that nobody gave are not found in any words", function()
+      assert.equal("some words or others", client_of(t, false):redact("some words or others"))
     end)
 
     it("that were replaced keeps no token of the old ones", function()

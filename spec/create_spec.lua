@@ -454,6 +454,17 @@ describe("client:create", function()
       end
     end)
 
+    it("is in doubt when that comes with an error of a gateway's", function()
+      for _, status in ipairs { 500, 502, 504 } do
+        t.service:reset()
+        t.service:fail { at = "create", times = "always", status = status, carry_out = true,
+          body = '{"code":4711,"msg":"upstream"}', content_type = "application/json" }
+        local err = failing_create(t.client())
+        assert.equal(4711, err.code)
+        assert_left_in_doubt(err)
+      end
+    end)
+
     it("hands out the id as a job that can be asked about", function()
       t.service:fail { at = "create", data = { video_status = "soon" } }
       local err = failing_create(t.client())

@@ -165,6 +165,12 @@ describe("an answer with a code", function()
     assert.is_true(#err.server_message > 50 and #err.server_message < 1000)
   end)
 
+  it("drops the service's words when all of them are half a character", function()
+    local err = refused { raw = ('{"code":1003,"msg":"%s"}'):format(("\169"):rep(2000)) }
+    assert.are.equal(1003, err.code)
+    assert.is_nil(err.server_message)
+  end)
+
   it("takes the service's words from the field message too, and only strings", function()
     assert.are.equal("hm", refused { raw = '{"code":1003,"message":"hm"}' }.server_message)
     t.service:reset()
@@ -381,6 +387,9 @@ describe("an error", function()
     local err = some_error()
     err.message, err.code, err.job, err.kind = nil, {}, "x", false
     assert.is_string(tostring(err))
+    for name in pairs(err) do err[name] = nil end
+    err.job = { id = false }
+    assert.are.equal("?/?: no message", tostring(err))
   end)
 
   it("comes out of assert as itself", function()

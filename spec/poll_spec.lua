@@ -315,6 +315,51 @@ describe("client:poll", function()
       end)
     end
 
+    it("which a refusal slows down, and more of them to an eighth at most", function()
+      local client, ids = t.client(), {}
+      for i = 1, 5 do ids[i] = t.job(client).id end
+      t.events = {}
+      t.service:fail { at = "info", code = 1005, times = #ids, delay = 0.3 }
+      lipsync.run(function()
+        local tasks = {}
+        for i, id in ipairs(ids) do tasks[i] = lipsync.spawn(client.wait, client, id) end
+        eventually(function() return #t.events_of "retry" == #ids end)
+        for _, task in ipairs(tasks) do
+          task:cancel()
+          task:join()
+        end
+      end)
+      local longer = {}
+      for i, event in ipairs(t.events_of "retry") do longer[i] = event.wait / 0.01 end
+      table.sort(longer)
+      for i, times in ipairs { 2, 4, 8, 8, 8 } do
+        assert.is_true(math.abs(longer[i] - times) < 1e-6, longer[i])
+      end
+    end)
+
+    it("which a second refusal does not shorten", function()
+      local client, ids = t.client { max_retries = 0 }, { t.job().id, t.job().id }
+      t.service:fail { at = "info", code = 1005, retry_after = 2, delay = 0.1 }
+      t.service:fail { at = "info", code = 1005, retry_after = 1, delay = 0.3 }
+      local began = core.now()
+      local _, errors = lipsync.map(ids, function(id) return client:info(id) end,
+        { concurrency = 2 })
+      assert.equal(3, errors[1].retry_after + errors[2].retry_after)
+      assert(client:info(ids[1]))
+      assert.is_true(core.now() - began >= 2)
+    end)
+
+    it("and its connections: who found none free asks when one is", function()
+      local ids, most = {}, 0
+      for i = 1, 3 do ids[i] = t.completed().id end
+      local client = t.client { max_connections = 1, on_event = function()
+        most = math.max(most, core.engine():stats().running)
+      end }
+      local jobs = lipsync.map(ids, function(id) return client:wait(id) end, { concurrency = 3 })
+      for i = 1, 3 do assert.equal("completed", jobs[i].status) end
+      assert.equal(1, most)
+    end)
+
     it("another client goes on meanwhile", function()
       local slow, quick = t.client(), t.client()
       local job = t.job(quick)

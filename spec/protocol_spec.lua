@@ -214,7 +214,7 @@ describe("the answer to client:info", function()
   it("is refused with numbers that are too large to be one, in any field", function()
     for _, number in ipairs { "1e400", "-1e400" } do
       for _, body in ipairs { answer_with { uid = number }, answer_with { more = "[[" .. number
-        .. "]]" } } do
+        .. "]]" }, answer_with { more = "[" .. number .. ",{}]" } } do
         local job, err = answered(body)
         assert.is_nil(job)
         assert.are.equal("protocol", err.kind)

@@ -62,6 +62,15 @@ describe("an address", function()
     assert.equal("bad_base_url", err.name)
   end)
 
+  it("of the service has a host that can be one, and nobody's name or password", function()
+    for _, url in ipairs { "https://" .. ("a"):rep(256), "https://" .. ("a."):rep(200) .. "com",
+      "https://somebody@example.com", "https://:word@example.com", "https://:@example.com" } do
+      local client, err = lipsync.new { api_key = secrets.api_key, base_url = url }
+      assert.is_nil(client, url)
+      assert.equal("bad_base_url", err.name)
+    end
+  end)
+
   it("of a medium is http or https", function()
     for _, name in ipairs { "video_url", "audio_url", "webhook_url" } do
       for _, scheme in ipairs(SCHEMES) do
@@ -235,6 +244,35 @@ describe("a private address", function()
     assert.same({}, fixture.files(t.folder))
   end)
 
+  it("is nothing to a download where an answer names it and redirects nobody", function()
+    local place = ("Location: http://127.0.0.1:%d/x.mp4\r\n"):format(t.service.port)
+    for answer, expected in pairs {
+      ["HTTP/1.1 404 Not Found\r\n" .. place .. "Content-Length: 0\r\n\r\n"] = "result_expired\n",
+      ["HTTP/1.1 200 OK\r\n" .. place .. "Content-Length: 4\r\n\r\nfilm"] = "done\n",
+      ["HTTP/1.1 103 Early Hints\r\n" .. place .. "\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+        .. "film"] = "done\n",
+    } do
+      local server = wire.start { address = elsewhere.here, head = answer }
+      local said = said_of { ("http://%s:%d/x.mp4"):format(elsewhere.public, server.port) }
+      server:stop()
+      assert.equal(expected, said, answer)
+      os.remove(t.path("out.mp4"))
+    end
+    assert.equal(0, t.service:connections())
+  end)
+
+  it("cannot be told from a redirect that leads nowhere, which is refused as well", function()
+    for place, expected in pairs { ["http://"] = "redirect_refused\n",
+      ["http://[x/"] = "redirect_refused\n", ["file:///etc/passwd"] = "private_address\n",
+      ["http://" .. ("a"):rep(300) .. "/x"] = "private_address\n" } do
+      local server = wire.start { address = elsewhere.here, head = REDIRECT:format(place) }
+      local said = said_of { ("http://%s:%d/x.mp4"):format(elsewhere.public, server.port) }
+      server:stop()
+      assert.equal(expected, said, place)
+    end
+    assert.same({}, fixture.files(t.folder))
+  end)
+
   for what, form in pairs {
     ["as a URL"] = "http://PATH:%d/x.mp4",
     ["with one slash"] = "http:/PATH:%d/x.mp4",
@@ -340,11 +378,31 @@ describe("a private address", function()
   it("is what it looks like only where it is a host", function()
     local client, settings = public()
     for _, host in ipairs { "127.0.0.1.example.com", "localhost.example.com", "11.0.0.1",
-      "172.32.0.1", "192.169.0.1", "100.128.0.1", "[2600::1]" } do
+      "172.32.0.1", "192.169.0.1", "100.128.0.1", "[2600::1]", "[2001:4860::1]", "akool.com",
+      "not-localhost", "my-localhost.com" } do
       local op = client:download(settings, "https://" .. host .. "/x", t.path("out.mp4"))
       assert.is_not_nil(op, host)
       op:cancel()
     end
+  end)
+
+  it("is none of a service elsewhere, to which plain http is spoken on request", function()
+    local id = "66160f989dfc997ac289037b"
+    local body = ('{"code":1000,"data":{"_id":"%s","video_status":1}}'):format(id)
+    local server = wire.start { address = elsewhere.here,
+      head = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body) }
+    finally(function() server:stop() end)
+    local said = child.run(([[
+      local lipsync = require "akool.lipsync"
+      local client = assert(lipsync.new { api_key = "a-key", base_url = "http://%s:%d/",
+        allow_http = true, proxy = false, max_retries = 0 })
+      print(assert(client:info(%q)).status)
+    ]]):format(elsewhere.public, server.port, id),
+      { environment = elsewhere.environment(t.folder) })
+    os.remove(t.path("elsewhere.so"))
+    assert.equal("queueing\n", said)
+    assert.is_truthy(server:seen().requests[1]:find("^GET /api/open/v3/content/video/infobymodelid"
+      .. "%?video_model_id=" .. id .. " HTTP/1.1\r\n"))
   end)
 
   it("or not, a result of a public service does not come by plain http", function()

@@ -276,6 +276,21 @@ describe("credentials", function()
     t.service:clear()
   end)
 
+  it("are in no error, even if the service takes the token that it gave for a job's id", function()
+    local token = "handed-out-a-moment-ago"
+    local body = ('{"code":1000,"token":"%s","data":{"_id":"%s","video_status":1}}'):format(token,
+      token)
+    local server = wire.start { keep = true,
+      head = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body) }
+    finally(function() server:stop() end)
+    local job, err = t.client({ client_id = secrets.client_id, base_url = server.url,
+      client_secret = secrets.client_secret }):info(ID)
+    assert.is_nil(job)
+    assert.equal("wrong_job", err.name)
+    assert.is_truthy(err.message:find(("*"):rep(#token), 1, true), err.message)
+    assert.is_nil(tostring(err):find("moment", 1, true))
+  end)
+
   it("are in no error, even if the service gives one as the reason of a failure", function()
     local job = t.completed()
     t.service:set(job.id, { video_status = 4, error_msg = "no face for " .. secrets.api_key })
@@ -345,5 +360,15 @@ describe("credentials", function()
       if event.op == "download" then shown = shown + 1 end
     end
     assert.equal(1, shown)
+
+    for _, tail in ipairs { "#a-fragment", "?" .. ("x"):rep(3000), "/" .. ("long/"):rep(600) } do
+      local address = t.service.url .. "/files/none.mp4"
+      t.client():download({ id = job.id, status = "completed", video = address .. tail },
+        t.path("none.mp4"), { max_retries = 0 })
+    end
+    for _, event in ipairs(t.events_of "request") do
+      assert.is_nil(event.request:find("fragment", 1, true))
+      assert.is_true(#event.request < 1000)
+    end
   end)
 end)

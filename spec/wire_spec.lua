@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
+local http = require "akool.lipsync.mock.http"
 local wire = require "support.wire"
 
 local CREDITS = '{"code":1000,"msg":"OK","data":{"credit":7}}'
@@ -33,10 +34,10 @@ describe("on the wire", function()
   end
 
   -- An error about being asked too often, with this Retry-After.
-  local function refused(value)
+  local function refused(value, date)
     local body = cjson.encode { code = 1005, msg = "too frequent" }
-    local found, err = credits(answer({ "HTTP/1.1 429 No", "Retry-After:" .. value, length(body) },
-      body))
+    local found, err = credits(answer({ "HTTP/1.1 429 No", "Date: " .. (date or "today"),
+      "Retry-After:" .. value, length(body) }, body))
     assert.is_nil(found)
     assert.equal("rate_limited", err.kind)
     return err.retry_after
@@ -45,6 +46,20 @@ describe("on the wire", function()
   it("an answer may have white space around its values, and lines that end in LF alone", function()
     assert(credits(("HTTP/1.1 200 OK\nX-A:b\nContent-Length:\t %d \n\n%s"):format(#CREDITS,
       CREDITS)))
+  end)
+
+  it("an answer may have headers that only begin like those that are read", function()
+    local lines = { "HTTP/1.1 200 OK", "C: d", "Et: ag", "R: 1", "Content-Lengthy: 3",
+      length(CREDITS) }
+    assert(credits(answer(lines, CREDITS)))
+    assert(credits(("HTTP/1.1 200 OK\n:\n%s\n\n%s"):format(length(CREDITS), CREDITS)))
+  end)
+
+  it("an answer that has to be empty tells nothing, and says so", function()
+    local found, err = credits(answer { "HTTP/1.1 204 No Content" })
+    assert.is_nil(found)
+    assert.equal("protocol", err.kind)
+    assert.equal(204, err.http_status)
   end)
 
   it("a chunked answer may end with trailers, which change nothing", function()
@@ -86,6 +101,14 @@ describe("on the wire", function()
     end
   end)
 
+  it("Retry-After is a date by our clock, if the server does not know what time it is", function()
+    local soon = http.date(os.time() + 30)
+    for _, date in ipairs { "today", "", "Thu, 99 Foo 2004" } do
+      local seconds = refused(" " .. soon, date)
+      assert.is_true(seconds > 0 and seconds <= 30, date)
+    end
+  end)
+
   describe("a download", function()
     local out
     before_each(function() out = t.path "out.mp4" end)
@@ -116,6 +139,36 @@ describe("on the wire", function()
       local file = assert(download(rest((" bytes %d-%d/%d"):format(HALF, #FILM - 1, #FILM))))
       assert.equal(#FILM, file.bytes)
       assert.equal(FILM, fixture.read(out))
+    end)
+
+    it("may be given as one range that nobody asked for, if that is all of it", function()
+      local function range(first)
+        return answer({ "HTTP/1.1 206 Partial Content", ("Content-Range: bytes %d-%d/%d"):format(
+          first, #FILM - 1, #FILM), length(FILM:sub(first + 1)) }, FILM:sub(first + 1))
+      end
+      local file, err = download(range(1))
+      assert.is_nil(file)
+      assert.equal("answer_cut_short", err.name)
+      assert.equal(#FILM, assert(download(range(0))).bytes)
+      assert.equal(FILM, fixture.read(out))
+    end)
+
+    it("may say that it is not compressed, and is refused when it is", function()
+      for coding, fine in pairs { identity = true, Identity = true, compress = false } do
+        local file, err = download(answer({ "HTTP/1.1 200 OK", "Content-Encoding: " .. coding,
+          length(FILM) }, FILM))
+        assert.equal(fine, file ~= nil, coding)
+        if not fine then assert.equal("not_a_video", err.name) end
+        os.remove(out)
+      end
+    end)
+
+    it("is refused in words that are safe to print, whatever it calls itself", function()
+      local file, err = download(answer({ "HTTP/1.1 200 OK", "Content-Type: text/\127\1x",
+        length(FILM) }, FILM))
+      assert.is_nil(file)
+      assert.equal("not_a_video", err.name)
+      assert.is_truthy(err.message:find("text/??x", 1, true), err.message)
     end)
 
     it("does not go on with a range that says nothing, or something else", function()
