@@ -244,6 +244,19 @@ describe("a private address", function()
     assert.same({}, fixture.files(t.folder))
   end)
 
+  it("is none of those that are public, whatever their family", function()
+    local server = wire.start { address = elsewhere.here, keep = true,
+      head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfilm" }
+    finally(function() server:stop() end)
+    local urls = {}
+    for i, host in ipairs { elsewhere.public, elsewhere.name("cb007107"), "[2001:db8::7]",
+      elsewhere.name("20010db8000000000000000000000007") } do
+      urls[i] = ("http://%s:%d/x.mp4"):format(host, server.port)
+    end
+    assert.equal(("done\n"):rep(#urls), said_of(urls))
+    assert.equal(#urls, #server:seen().requests)
+  end)
+
   it("is nothing to a download where an answer names it and redirects nobody", function()
     local place = ("Location: http://127.0.0.1:%d/x.mp4\r\n"):format(t.service.port)
     for answer, expected in pairs {
