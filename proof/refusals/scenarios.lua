@@ -5,7 +5,7 @@ local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
 local loop = require "akool.lipsync.loop"
 
-local NEWER = 0x080800 -- a libcurl with which handles are used again, and TLS sessions
+local NEWER = 0x080800 -- of a libcurl that keeps TLS sessions, and whose lines are looked at once
 
 local scenarios = {}
 
@@ -106,14 +106,23 @@ scenario("newer libcurl", function(t)
   t:note("info", client:info(t.job))
 end, function(t) t:make_job() end, NEWER)
 
--- The service's name stands for a machine that is not this one: all goes through a proxy.
+-- The addresses stand for machines that are not this one: all goes through a proxy.
+local PROXIED = "http://203.0.113.7"
+
+local function proxied_client(t)
+  return t:client { base_url = PROXIED, allow_http = true, proxy = t.service.url }
+end
+
 scenario("proxy", function(t)
-  local given = { base_url = "http://203.0.113.7", allow_http = true, proxy = t.service.url }
-  local client = t:client(given)
-  if not client then return end
-  t:note("info", client:info("66160f989dfc997ac289037b"))
+  local client = proxied_client(t)
+  if client then t:note("info", client:info("66160f989dfc997ac289037b")) end
+end)
+
+scenario("proxy download", function(t)
   t.service:fail { at = "*", redirect = "http://203.0.113.8/film.mp4" }
-  local op, err = client.core:download(client.settings, "http://203.0.113.7/film.mp4", t.out)
+  local client = proxied_client(t)
+  if not client then return end
+  local op, err = client.core:download(client.settings, PROXIED .. "/film.mp4", t.out)
   if not op then return t:note("download", nil, err) end
   local kind, value = loop.next(op)
   t:note("download", kind == "done" and value or nil, value)
