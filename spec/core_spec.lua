@@ -128,6 +128,24 @@ describe("the core", function()
     assert.is_nil(engine:timeout())
   end)
 
+  it("tells a host, the last that asked for it and once, before its descriptor closes", function()
+    for _, words in ipairs { false, "the host has no words for it" } do
+      local engine, told = core.engine(), 0
+      local pollfd = engine:pollfd()
+      engine:on_close(function() error "somebody else is told" end)
+      engine:on_close(function()
+        told = told + 1
+        assert.equal(pollfd, engine:pollfd())
+        if words then error(words) end
+      end)
+      engine:close()
+      engine:close()
+      assert.equal(1, told)
+      core.engine():close() -- another one, of which nobody asked to be told
+      assert.equal(1, told)
+    end
+  end)
+
   it("keeps every status of a poll for who asks late", function()
     local client, id = client_of(t), t.job().id
     local op = assert(client:poll(settings { poll = { first = 0.01, max = 0.02 } }, id))
