@@ -59,8 +59,8 @@ enum akl_reach akl_numeric_reach(const char *address) {
   return AKL_PRIVATE;
 }
 
-/* Reach of a host, which is not empty, as it will be resolved. libcurl makes octal, hex and short IPv4 forms plain, but
-** not those that were escaped ("127%2e1"), and the resolver understands them all. */
+/* Reach of a host, which is not empty, as it will be resolved. libcurl makes octal, hex and short IPv4
+** forms plain, but not those that were escaped ("127%2e1"), and the resolver understands them all. */
 static enum akl_reach reach_of_host(const char *host) {
   unsigned char bytes[16];
   struct in_addr v4;
