@@ -1,6 +1,7 @@
 -- lipsync.use: what it takes and refuses, and what a host that calls back can do to the library and to
 -- those who wait. The host here is this spec; the real ones are in spec/hosts.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lfs = require "lfs"
@@ -268,6 +269,22 @@ describe("under a host that calls back,", function()
     assert.is_true(open)
     task:cancel()
     lipsync.step(0)
+  end)
+end)
+
+describe("under a host whose loop runs in the wait of a task,", function()
+  it("a generator in there gets what it waits for", function()
+    local said, status = child.run [[
+      local lipsync = require "akool.lipsync"
+      lipsync.use "luv" -- whose callbacks run in the main coroutine, wherever its loop is run
+      lipsync.run(function()
+        for _ = 1, 3 do
+          print(coroutine.wrap(function() coroutine.yield(lipsync.sleep(0.02)) end)())
+        end
+      end)
+    ]]
+    assert.equal("true\ntrue\ntrue\n", said)
+    assert.equal(0, status)
   end)
 end)
 

@@ -161,7 +161,7 @@ end
 --- every task that has news.
 local function turn(timeout)
   local _, is_main = running()
-  if is_main then depth, active = 0, nil end -- whatever an interrupt may have left behind
+  if is_main and driving == 0 then depth, active = 0, nil end -- what an interrupt may have left
   if broken then
     recover()
     timeout = 0 -- somebody's wait may be over
