@@ -5,6 +5,7 @@ local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local shell = require "support.shell"
+local uv = require "luv"
 
 local LUA = jit and "LuaJIT" or _VERSION
 local MODULE = assert(os.getenv "AKL_MODULE" or package.searchpath
@@ -135,17 +136,25 @@ describe("a host that hides its Lua", function()
 
   local name = jit and "luajit" or "lua" .. _VERSION:match "%d%.%d"
 
+  -- What a module that was built with a sanitizer needs in its program, before all else.
+  local sanitizer = shell.run("ldd '%s'", uv.exepath()):match "/%S*asan%S*"
+
+  --- Run a script in a host, which is called with the arguments and the script's path.
+  local function run_in(host, arguments, script)
+    return child.run(script, {
+      folder = t.folder,
+      environment = { AKOOL_BASE_URL = t.service.url, AKOOL_API_KEY = fixture.secrets.api_key },
+      prefix = ([[sh -c 'exec env LD_PRELOAD="%s" "%s" %s "$2"' sh]]):format( -- no interpreter
+        sanitizer or "", host, arguments),
+    })
+  end
+
   --- Compile such a host, and run a script in it.
   local function in_host(script)
     shell.must_run("cc -D_GNU_SOURCE -o '%s' spec/support/hiding/host.c -ldl", t.path "host")
     shell.must_run("cc -D_GNU_SOURCE -shared -fPIC -o '%s' spec/support/hiding/plugin.c"
       .. " $(pkg-config --cflags --libs %s)", t.path "plugin.so", name)
-    return child.run(script, {
-      folder = t.folder,
-      environment = { AKOOL_BASE_URL = t.service.url, AKOOL_API_KEY = fixture.secrets.api_key },
-      -- instead of the interpreter
-      prefix = ([[sh -c 'exec "%s" "%s" "$2"' sh]]):format(t.path "host", t.path "plugin.so"),
-    })
+    return run_in(t.path "host", ('"%s"'):format(t.path "plugin.so"), script)
   end
 
   local function absolute(path)
@@ -202,9 +211,9 @@ describe("a host that hides its Lua", function()
         .. " int main(int n, char **words) { return run(words[n - 1]); }' >'%s'", t.path "main.c")
       shell.must_run("cc -D_GNU_SOURCE -o '%s' '%s' spec/support/hiding/plugin.c "
         .. "$(pkg-config --cflags %s) %s.a -lm -ldl", t.path "host", t.path "main.c", name, lua)
-      local said = child.run(PATHS .. ("package.loadlib(%q, 'x')"):format(lua .. ".so")
-        .. "print(select(2, pcall(require, 'akool.lipsync'))) function tick() return false end",
-        { prefix = ([[sh -c 'exec "%s" "$2"' sh]]):format(t.path "host") })
+      local said = run_in(t.path "host", "", PATHS
+        .. ("package.loadlib(%q, 'x')"):format(lua .. ".so")
+        .. "print(select(2, pcall(require, 'akool.lipsync'))) function tick() return false end")
       assert_says(said, "akool.lipsync: its core cannot be loaded.", "multiple Lua VMs detected")
     end)
   end
