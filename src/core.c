@@ -40,7 +40,7 @@ void akl_core_set_class(lua_State *L, const char *name) {
 }
 
 /* Raise: the value at 'index' is no object of this class of ours. */
-static void refuse(lua_State *L, int index, const char *name) {
+static _Noreturn void refuse(lua_State *L, int index, const char *name) {
   const char *type = luaL_typename(L, index), *problem;
   if (luaL_getmetafield(L, index, "__name") && lua_type(L, -1) == LUA_TSTRING)
     type = lua_tostring(L, -1);
@@ -50,6 +50,7 @@ static void refuse(lua_State *L, int index, const char *name) {
   else
     problem = lua_pushfstring(L, "%s expected, got %s", name, type);
   (void)luaL_argerror(L, index, problem);
+  __builtin_unreachable();
 }
 
 void *akl_core_check(lua_State *L, int index, const char *name) {
@@ -62,7 +63,6 @@ void *akl_core_check(lua_State *L, int index, const char *name) {
       return value;
   }
   refuse(L, index, name);
-  return NULL;
 }
 
 /* {====== The engine ====== */
