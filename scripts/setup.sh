@@ -16,6 +16,8 @@ packages() {
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev
       ;;
     luas) packages test && echo lua5.1 lua5.2 lua5.3 luajit2 ;;
+    # The programs that a script may run in, and the Luas that are hosts by themselves.
+    hosts) packages luas && echo lua-socket neovim mpv prosody ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
@@ -29,7 +31,7 @@ packages() {
       echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
       ;;
     all)
-      for each in lint luas rocks torture faults fuzz sanitize coverage soak bench; do
+      for each in lint hosts rocks torture faults fuzz sanitize coverage soak bench; do
         packages "$each"
       done
       ;;
@@ -46,6 +48,7 @@ programs() {
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
     luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
+    hosts) programs luas && echo nvim mpv prosody ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;
@@ -54,7 +57,7 @@ programs() {
     fuzz) programs build && echo clang ;;
     sanitize) programs test && echo clang valgrind patchelf ;;
     coverage | mutants) programs test && echo gcovr ;;
-    all) programs lint && programs luas && programs faults && programs sanitize && programs coverage ;;
+    all) programs lint && programs hosts && programs faults && programs sanitize && programs coverage ;;
   esac
 }
 
@@ -106,14 +109,16 @@ trap 'rm -f "$log"' EXIT
 apt update || echo "apt-get update failed; going on with the package lists at hand" >&2
 apt install --no-install-recommends $missing
 
-# Debian starts a service it installs. The specs start an nginx of their own, so this one,
-# which nobody asked for, goes to rest again.
-case " $missing " in
-  *" nginx "*)
-    if [ -d /run/systemd/system ]; then
-      stop='systemctl disable --now nginx'
-      [ "$(id -u)" = 0 ] || stop="sudo $stop"
-      $stop >"$log" 2>&1 || cat "$log" >&2
-    fi
-    ;;
-esac
+# Debian starts a service it installs. The specs start servers of their own, so these, which nobody
+# asked for, go to rest again.
+for service in nginx prosody; do
+  case " $missing " in
+    *" $service "*)
+      if [ -d /run/systemd/system ]; then
+        stop="systemctl disable --now $service"
+        [ "$(id -u)" = 0 ] || stop="sudo $stop"
+        $stop >"$log" 2>&1 || cat "$log" >&2
+      fi
+      ;;
+  esac
+done

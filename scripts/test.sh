@@ -1,8 +1,9 @@
 #!/bin/sh
-# test.sh [--all | --lua=5.4|5.3|5.2|5.1|jit | --rocks] [busted options]: builds with warnings as errors,
-# runs the specs as .busted says, and looks for planted credentials in everything that was printed
-# meanwhile, whichever process printed it. On Lua 5.4, on another one, or on all of them. --rocks
-# runs, in place of the others, the specs that install with LuaRocks and prepare releases.
+# test.sh [--all | --lua=5.4|5.3|5.2|5.1|jit | --hosts | --rocks] [busted options]: builds with warnings
+# as errors, runs the specs as .busted says, and looks for planted credentials in everything that was
+# printed meanwhile, whichever process printed it. On Lua 5.4, on another one, or on all of them. In
+# place of these: --hosts the specs of other programs that Lua runs in, each with the Lua that it has;
+# --rocks those that install with LuaRocks and prepare releases.
 set -eu
 
 . scripts/luas.sh
@@ -17,17 +18,20 @@ case ${1-} in
     shift
     is_lua "$lua" || exit 2
     ;;
-  --rocks)
-    needs=rocks
+  --hosts | --rocks)
+    needs=${1#--}
     shift
-    set -- --run=rocks "$@"
+    set -- "--run=$needs" "$@"
     ;;
 esac
 folder=$(lua_folder "$lua")
 program=$(lua_program "$lua")
 
 scripts/setup.sh "$needs"
-[ "$needs" != rocks ] || scripts/rocks-server.sh build/rocks
+case $needs in
+  rocks) scripts/rocks-server.sh build/rocks ;;
+  hosts) for each in $LUAS; do scripts/build.sh "--lua=$each" -DAKL_WERROR=ON; done ;;
+esac
 scripts/build.sh "--lua=$lua" -DAKL_WERROR=ON
 . scripts/lua-paths.sh
 LUA_CPATH="$PWD/$folder/?.so;;"

@@ -8,8 +8,10 @@ local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local options = require "akool.lipsync.options"
+local snippets = require "support.snippets"
 
 local TREE = lfs.currentdir()
+local HOSTS = "docs/embedding.md" -- what it shows is run by spec/hosts, in each of the programs
 
 -- Reading ------------------------------------------------------------------------------------
 
@@ -148,23 +150,6 @@ local function assert_no_error(said)
   end
 end
 
---- What a page shows as Lua: a list of { name =, text = }.
-local function blocks(path)
-  local list, number, block = {}, 0, nil
-  for line in each_line(read(path)) do
-    number = number + 1
-    if line == "```lua" then
-      block = { name = ("%s:%d"):format(path, number + 1) }
-    elseif block and line == "```" then
-      block.text = table.concat(block, "\n") .. "\n"
-      list[#list + 1], block = block, nil
-    elseif block then
-      block[#block + 1] = line
-    end
-  end
-  return list
-end
-
 local STAND_INS = {
   VIDEO_URL = "https://example.com/clip.mp4", AUDIO_URL = "https://example.com/voice.wav",
   OUTPUT = "out.mp4",
@@ -189,12 +174,14 @@ local function usages(path)
   return list
 end
 
---- Everything that can be run.
+--- Everything that can be run here.
 local function programs()
   local list, pages = {}, files("docs", ".md")
   table.insert(pages, 1, "README.md")
   for _, page in ipairs(pages) do
-    for _, block in ipairs(blocks(page)) do list[#list + 1] = block end
+    if page ~= HOSTS then
+      for _, snippet in ipairs(snippets.of(page, "lua")) do list[#list + 1] = snippet end
+    end
   end
   for _, example in ipairs(files("examples", ".lua")) do
     for _, usage in ipairs(usages(example)) do list[#list + 1] = usage end
@@ -294,6 +281,20 @@ describe("the reference", function()
       if why and why:find "a fault has no" then unknown[#unknown + 1] = name end
     end
     assert.same({}, unknown)
+  end)
+end)
+
+describe("the page about other programs", function()
+  it("shows nothing that no spec runs", function()
+    local specs, unrun = "", {}
+    for _, path in ipairs(files("spec/hosts", "_spec.lua")) do specs = specs .. read(path) end
+    for _, snippet in ipairs(snippets.of(HOSTS)) do
+      local call = ("snippets.under(\"%s\", %q, %q)"):format(HOSTS, snippet.title, snippet.language)
+      if snippet.language ~= "sh" and not specs:find(call, 1, true) then
+        unrun[#unrun + 1] = snippet.name
+      end
+    end
+    assert.same({}, unrun)
   end)
 end)
 

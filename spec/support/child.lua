@@ -16,6 +16,7 @@ local SANITIZERS = { "LD_PRELOAD", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTION
 ---@field bare? boolean      # nothing else is in the environment, but for what a sanitizer needs
 ---@field folder? string     # where it runs
 ---@field prefix? string     # words of a shell in front of the interpreter
+---@field program? string    # words of a shell instead of the interpreter; SCRIPT is the script's path
 ---@field arguments? string[]
 ---@field errors? boolean    # what it says on standard error is kept apart
 
@@ -55,8 +56,8 @@ local function command(script, options, errors)
   end
   word(("timeout %d"):format(LIMIT))
   word(options.prefix or "")
-  word(quote(uv.exepath()))
-  word(quote(script))
+  word(options.program and options.program:gsub("SCRIPT", (quote(script):gsub("%%", "%%%%")))
+    or quote(uv.exepath()) .. " " .. quote(script))
   for _, argument in ipairs(options.arguments or {}) do word(quote(argument)) end
   word(errors and "2>" .. quote(errors) or "2>&1")
   return "{ " .. table.concat(words, " ") .. "; }; echo \"status $?\""
