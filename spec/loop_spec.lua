@@ -846,6 +846,46 @@ describe("the engine", function()
       end)
     ]]:gsub("\t", " "))
   end)
+
+  it("wakes the tasks that wait for a host, when one of them closes it", function()
+    assert.equal("nil cancelled\ntrue\n", in_other_process [[
+      lipsync.use "luv"
+      local task = lipsync.spawn(lipsync.sleep, 60)
+      lipsync.spawn(function()
+        lipsync.sleep(0.01)
+        core.engine():close()
+        local value, err = task:join()
+        print(value, (err or {}).kind)
+        print((lipsync.sleep(0.01)))
+      end)
+      require("luv").run()
+    ]]:gsub("\t", " "))
+  end)
+
+  it("wakes the tasks that wait for a host with coroutines, when one of them closes it", function()
+    assert.equal("nil cancelled\ntrue\n", in_other_process [[
+      local threads = {}
+      lipsync.use {
+        wait = function(engine, seconds) coroutine.yield(engine, seconds) end,
+        spawn = function(f) table.insert(threads, coroutine.create(f)) end,
+      }
+      local task = lipsync.spawn(lipsync.sleep, 60)
+      lipsync.spawn(function()
+        lipsync.sleep(0.01)
+        core.engine():close()
+        local value, err = task:join()
+        print(value, (err or {}).kind)
+        print((lipsync.sleep(0.01)))
+      end)
+      while coroutine.status(threads[1]) ~= "dead" do
+        local _, engine, seconds = assert(coroutine.resume(threads[1]))
+        if engine then
+          local slept = os.time() + seconds
+          repeat local news = engine:timeout() until news and news <= 0 or os.time() >= slept
+        end
+      end
+    ]]:gsub("\t", " "))
+  end)
 end)
 
 -- A module with fork, since Debian has none for Lua 5.4. No header is needed for so little.

@@ -212,10 +212,19 @@ local function settle()
   if orphan then error(orphan.failure, 0) end
 end
 
+--- Was the engine of the last turn closed since? Then its news is there, and no descriptor tells.
+local function engine_is_new()
+  return core.engine() ~= known
+end
+
 --- A turn for a host that calls back. While somebody waits outside of tasks, an error of a task that
 --- nobody joined has to wait, too: raised through that wait, it would end what is waited for.
 local function host_turn()
   turn(0)
+  if alive > 0 and engine_is_new() then
+    host.attend(host_turn)
+    host.wake()
+  end
   if driving == 0 then
     settle()
   elseif first <= last then
@@ -225,7 +234,7 @@ end
 
 --- Let the host go on until there may be something to do. What stands in the way, if anything does.
 local function pause()
-  return host.wait((first <= last or broken) and 0 or 3600)
+  return host.wait((first <= last or broken or engine_is_new()) and 0 or 3600)
 end
 
 --- Let time pass until there may be news of an op, or of a task. What stands in the way, if anything
