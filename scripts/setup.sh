@@ -17,7 +17,7 @@ packages() {
       ;;
     luas) packages test && echo lua5.1 lua5.2 lua5.3 luajit2 ;;
     # The programs that a script may run in, and the Luas that are hosts by themselves.
-    hosts) packages luas && echo lua-socket neovim mpv prosody ;;
+    hosts) packages luas && echo lua-socket neovim love mpv prosody ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
@@ -48,7 +48,7 @@ programs() {
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
     luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
-    hosts) programs luas && echo nvim mpv prosody ;;
+    hosts) programs luas && echo nvim love mpv prosody ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;

@@ -30,6 +30,12 @@ function host.paths(lua)
   return ("%s/lua/?.lua;%s/spec/?.lua;;"):format(TREE, TREE), ("%s/%s/?.so;;"):format(TREE, folder)
 end
 
+local function write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  file:close()
+end
+
 ---@class spec.host.run
 ---@field folder string    # where it runs, and where the script is
 ---@field private finish fun(): string, integer
@@ -57,6 +63,8 @@ end
 ---@field program string   # words of a shell; SCRIPT is the path of the script
 ---@field lua string       # which Lua it has, as CMake's AKL_LUA calls it
 ---@field code string      # the script
+---@field script? string   # what it is called
+---@field files? table<string, string> # what else is in its folder: name → text
 ---@field environment? table<string, string|false>
 
 --- Start a program that Lua runs in.
@@ -69,10 +77,9 @@ function host.start(t, options)
     t.hosts = (t.hosts or 0) + 1
     self.folder = t.path("host-" .. t.hosts)
   until lfs.mkdir(self.folder)
-  local script = self.folder .. "/script.lua"
-  local file = assert(io.open(script, "wb"))
-  assert(file:write(options.code))
-  file:close()
+  local script = self.folder .. "/" .. (options.script or "script.lua")
+  write(script, options.code)
+  for name, text in pairs(options.files or {}) do write(self.folder .. "/" .. name, text) end
   local path, cpath = host.paths(options.lua)
   local environment = {
     LUA_PATH = path, LUA_CPATH = cpath, HOME = self.folder,
