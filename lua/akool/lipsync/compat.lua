@@ -6,14 +6,23 @@ local compat = {}
 
 compat.unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
 
+--- Lua's own function. Those that nginx has in its place bind a coroutine to the request that made
+--- it; tasks outlive requests.
+local function own(name)
+  return coroutine["_" .. name] or coroutine[name]
+end
+
+compat.resume, compat.yield, compat.status = own "resume", own "yield", own "status"
+
 --- A coroutine for a function. Lua 5.1 makes one only for a function written in Lua.
 ---@type fun(f: function): thread
-compat.create = coroutine.create
+compat.create = own "create"
 if not pcall(compat.create, print) then
+  local create = compat.create
   function compat.create(f)
-    local made, co = pcall(coroutine.create, f)
+    local made, co = pcall(create, f)
     if made then return co end
-    return coroutine.create(function(...) return f(...) end)
+    return create(function(...) return f(...) end)
   end
 end
 
@@ -42,15 +51,14 @@ function compat.running()
   if not is_main then return co end
 end
 
--- Lua 5.1 cannot yield across a function in C that called us back, 5.2 only across these.
+-- Lua 5.1 cannot yield across a function in C that called us back, 5.2 and LuaJIT only across these.
 local transparent = {}
-if _VERSION == "Lua 5.2" then
-  transparent[pcall], transparent[xpcall], transparent[dofile or pcall] = true, true, true
-end
+if jit or _VERSION == "Lua 5.2" then transparent[pcall], transparent[xpcall] = true, true end
+if _VERSION == "Lua 5.2" and dofile then transparent[dofile] = true end
 
 --- Does anything between us and the start of this coroutine stand in a yield's way? Lua 5.1 and 5.2
---- cannot say, so the functions that are being called are looked through. (A metamethod of Lua 5.1
---- is not seen, and neither is an iterator that has left by a tail call.)
+--- cannot say, nor can LuaJIT inside nginx, so the functions that are being called are looked through.
+--- (A metamethod of Lua 5.1 is not seen, and neither is an iterator that has left by a tail call.)
 local function stack_is_open()
   local getinfo = debug and debug.getinfo
   if not getinfo then return true end
@@ -59,7 +67,7 @@ local function stack_is_open()
     local info = getinfo(level, "nSf")
     if not info then return true end
     if info.what == "C" and not transparent[info.func]
-      or _VERSION == "Lua 5.1" and info.name == "(for generator)" then return false end
+      or not jit and _VERSION == "Lua 5.1" and info.name == "(for generator)" then return false end
     level = level + 1
   end
 end

@@ -8,9 +8,9 @@ local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local host = require "akool.lipsync.host"
 
-local running, resume, yield, status =
-  coroutine.running, coroutine.resume, coroutine.yield, coroutine.status
-local create, unpack = compat.create, compat.unpack
+local running = coroutine.running
+local create, resume, yield, status = compat.create, compat.resume, compat.yield, compat.status
+local unpack = compat.unpack
 
 local loop = {}
 
