@@ -22,8 +22,9 @@ local host = {}
 --- says why. A host that calls back may have it, too, for the main chunk: it runs the host's loop once.
 ---@field wait (fun(engine: akool.lipsync.core.Engine, seconds: number): string?)?
 ---
---- Beside `wait`: call `f` in a new coroutine of the host's, for tasks that nobody waits for.
----@field spawn (fun(f: fun()))?
+--- Beside `wait`: call `f` in a new coroutine of the host's, for tasks that nobody waits for. Returns
+--- false where that is impossible.
+---@field spawn (fun(f: fun()): boolean?)?
 
 local adapter          -- nil: our own loop
 local watched, unwatch -- the engine that `adapter.watch` was given last, and what ends that
@@ -136,13 +137,12 @@ function host.calls_back()
   return adapter ~= nil and adapter.watch ~= nil
 end
 
---- Call `f` in a new coroutine of the host's. False if it has no way to.
+--- Call `f` in a new coroutine of the host's. False if it has no way to, here or at all.
 ---@param f fun()
 ---@return boolean
 function host.spawn(f)
   if not (adapter and adapter.spawn) then return false end
-  adapter.spawn(f)
-  return true
+  return adapter.spawn(f) ~= false
 end
 
 --- Let the host's loop go on until there may be news, or `seconds` have passed.

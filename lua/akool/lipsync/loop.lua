@@ -45,7 +45,8 @@ local orphans = {}   -- tasks that failed while nobody had joined them
 local depth = 0
 local active         -- the task that was resumed last, while it runs
 local known          -- the engine of the last turn
-local driving = 0    -- how many wait outside of tasks for a host that calls back
+local driving = 0    -- how many wait outside of tasks, for a host
+local ended = false  -- a task has, which one of them may be waiting for
 local attended = false -- a coroutine of the host's drives the tasks
 local broken = false -- memory ran out while something above was changed: see `recover`
 
@@ -83,6 +84,7 @@ local function finish(task, ok, ...)
   task.done = true
   if task.op then forget(task) end -- it could not yield
   for _, waiter in ipairs(task.waiters or {}) do make_runnable(waiter) end
+  ended = true
   tasks[task.co], alive = nil, alive - 1
   task.co, task.op = nil, nil -- a coroutine that raised still holds its locals
 end
@@ -157,6 +159,13 @@ local function wake(slot)
   make_runnable(task)
 end
 
+--- The engine wakes all who wait for a host when an op has news. Nor must they miss what came of it
+--- in a turn of one of them.
+local function tell_others()
+  if (driving > 0 or attended) and (ended or first <= last) then host.wake() end
+  ended = false
+end
+
 --- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
 --- every task that has news.
 local function turn(timeout)
@@ -188,6 +197,7 @@ local function turn(timeout)
   depth = level + 1
   local fine, why = pcall(run_tasks, last)
   active, depth = outer, level
+  tell_others()
   if not fine then
     broken, attended = true, false
     error(why, 0)

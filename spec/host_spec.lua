@@ -1,0 +1,130 @@
+-- host: waiting through the loop of a host. The host here is a few lines, so that it does what a real
+-- one does only at times; the real ones are in spec/hosts.
+
+local core = require "akool.lipsync.core"
+local fixture = require "support.fixture"
+local lipsync = require "akool.lipsync"
+local uv = require "luv"
+
+describe("a host whose coroutines wait", function()
+  local t = fixture.new()
+
+  local waiting -- its coroutines
+
+  --- Go on with one of them, or begin it.
+  local function go_on(co, ...)
+    waiting[co] = nil
+    assert(coroutine.resume(co, ...))
+    return co
+  end
+
+  local function begin(f)
+    return go_on(coroutine.create(f))
+  end
+
+  --- Is the descriptor readable, or does it become so within these seconds?
+  local function readable(seconds)
+    local poll, timer = uv.new_poll(core.engine():pollfd()), uv.new_timer()
+    local answer
+    poll:start("r", function() answer = true end)
+    timer:start(1000 * seconds, 0, function() answer = answer or false end)
+    repeat uv.run "once" until answer ~= nil
+    poll:close()
+    timer:close()
+    uv.run "nowait"
+    return answer
+  end
+
+  --- Its loop: whoever waits hears of the descriptor, until nobody waits any more.
+  local function run_loop()
+    while next(waiting) do
+      assert(readable(10), "those who wait hear nothing")
+      local list = {}
+      for co in pairs(waiting) do list[#list + 1] = co end
+      for _, co in ipairs(list) do go_on(co) end
+    end
+  end
+
+  before_each(function()
+    waiting = {}
+    lipsync.use {
+      name = "the host of this spec",
+      wait = function(engine)
+        engine:pollfd()
+        waiting[coroutine.running()] = true
+        coroutine.yield()
+      end,
+      spawn = begin,
+    }
+  end)
+
+  after_each(function() lipsync.use(false) end)
+
+  --- Go on with one of them for no reason, as hosts may, until the engine has nothing on its way.
+  local function take_all_news(co)
+    while core.engine():stats().running > 0 do
+      uv.sleep(1)
+      go_on(co)
+    end
+  end
+
+  it("wakes one of them although another one's turn took its news", function()
+    local client, credits = t.client(), nil
+    begin(function() credits = client:credits() end)
+    local other = begin(function() lipsync.sleep(1) end)
+    take_all_news(other)
+    assert.is_true(readable(0))
+    run_loop()
+    assert.is_number(credits)
+  end)
+
+  --- A task that sleeps, and others of which each joins the one before.
+  local function chain(count)
+    local list = { lipsync.spawn(lipsync.sleep, 0.02) }
+    for i = 2, count do list[i] = lipsync.spawn(function() return list[i - 1]:join() end) end
+    local driver = next(waiting)
+    go_on(driver) -- they begin
+    return list, driver
+  end
+
+  --- Go on with one of them alone until it waits no more, as if the host heard of nothing else.
+  local function finish(co)
+    while waiting[co] do
+      uv.sleep(1)
+      go_on(co)
+    end
+  end
+
+  it("wakes one of them that joins a task although another one's turn ended it", function()
+    local tasks, driver = chain(2)
+    local joined
+    begin(function() joined = tasks[2]:join() end)
+    finish(driver)
+    assert.is_true(readable(0))
+    run_loop()
+    assert.is_true(joined)
+  end)
+
+  it("goes on with a task that another one's turn left runnable", function()
+    local tasks = chain(3)
+    finish(begin(function() tasks[2]:join() end))
+    assert.is_true(readable(0))
+    run_loop()
+    assert.is_true(tasks[3]:join())
+  end)
+
+  it("tries again to have its own coroutine drive the tasks where it refused one", function()
+    lipsync.use(false)
+    local refused = 0
+    lipsync.use {
+      wait = function() end,
+      spawn = function()
+        refused = refused + 1
+        return false
+      end,
+    }
+    lipsync.spawn(lipsync.sleep, 0)
+    lipsync.spawn(lipsync.sleep, 0):join()
+    assert.equal(2, refused)
+  end)
+end)
