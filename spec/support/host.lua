@@ -42,6 +42,7 @@ end
 ---@field private silence spec.silent
 local run = {}
 run.__index = run
+host.run = run
 
 --- Wait until the program ends, which it has to do by itself and content. Returns what it said.
 ---@return string

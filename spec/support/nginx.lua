@@ -3,6 +3,7 @@
 
 local uv = require "luv"
 local certs = require "support.certs"
+local sockets = require "support.sockets"
 
 local nginx = {}
 
@@ -10,7 +11,6 @@ local nginx = {}
 nginx.program = uv.fs_stat("/usr/sbin/nginx") and "/usr/sbin/nginx" or "nginx"
 
 local ATTEMPTS = 5 -- at a port: another program may take it between our look and nginx's bind
-local PATIENCE = 10 -- seconds for nginx to start or to stop, and for a line to reach the log
 
 local MAIN = [[
 MODULES
@@ -100,35 +100,6 @@ local function remove(path)
   uv.fs_rmdir(path)
 end
 
---- Turns luv's loop until `done()` is true; false if that takes longer than `PATIENCE`.
-local function turn_until(done)
-  local deadline = uv.hrtime() + PATIENCE * 1e9
-  local tick = uv.new_timer()
-  tick:start(0, 5, function() end) -- so that a turn of the loop ends soon
-  while not done() and uv.hrtime() < deadline do uv.run("once") end
-  tick:close()
-  uv.run("nowait")
-  return done()
-end
-
-local function free_port()
-  local socket = uv.new_tcp()
-  assert(socket:bind("127.0.0.1", 0))
-  local port = socket:getsockname().port
-  socket:close()
-  uv.run("nowait")
-  return port
-end
-
-local function accepts(port)
-  local socket, answer = uv.new_tcp(), nil
-  socket:connect("127.0.0.1", port, function(err) answer = err or "yes" end)
-  turn_until(function() return answer end)
-  socket:close()
-  uv.run("nowait")
-  return answer == "yes"
-end
-
 ---@class spec.nginx
 ---@field url string
 ---@field port integer
@@ -144,7 +115,7 @@ server.__index = server
 ---@return string[]
 function server:log(count, word)
   local lines
-  turn_until(function()
+  sockets.turn_until(function()
     lines = {}
     for line in read(self.dir .. "/access.log"):gmatch("[^\n]+") do
       if not word or line:find(word, 1, true) then lines[#lines + 1] = line end
@@ -158,9 +129,9 @@ end
 function server:stop()
   if self.process then
     self.process:kill("sigterm")
-    if not turn_until(function() return self.exited end) then
+    if not sockets.turn_until(function() return self.exited end) then
       self.process:kill("sigkill")
-      turn_until(function() return self.exited end)
+      sockets.turn_until(function() return self.exited end)
     end
     self.process:close()
     self.process = nil
@@ -185,10 +156,10 @@ local function run(self, command)
   self.process, self.pid = process, pid
 
   -- nginx writes the file once it listens, so a connection after that is to nobody else.
-  local ready = turn_until(function()
+  local ready = sockets.turn_until(function()
     return self.exited or read(self.dir .. "/nginx.pid"):find("%d")
   end)
-  if ready and not self.exited and accepts(self.port) then
+  if ready and not self.exited and sockets.accepts(self.port) then
     process:unref() -- a spec's own uv.run must not wait for us
     return true
   end
@@ -205,7 +176,7 @@ function nginx.launch(http, options)
   local dir = options.dir or assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/nginx-XXXXXX"))
   local self = setmetatable({ dir = dir }, server)
   for _ = 1, ATTEMPTS do
-    self.port = free_port()
+    self.port = sockets.free_port()
     local loads = options.stream and uv.fs_stat(STREAM_MODULE)
     write(dir .. "/nginx.conf", fill(MAIN, {
       MODULES = loads and ("load_module %s;"):format(STREAM_MODULE) or "",
@@ -222,7 +193,7 @@ function nginx.launch(http, options)
       error("nginx did not start:\n" .. said)
     end
     if not self.exited then self.process:kill("sigkill") end
-    turn_until(function() return self.exited end)
+    sockets.turn_until(function() return self.exited end)
     self.process:close()
   end
   self.process = nil

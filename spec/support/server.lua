@@ -1,0 +1,81 @@
+--- server: runs a server that Lua runs in, and asks it for things. It is started as `support.host`
+--- starts programs; its configuration is the script, in which PORT becomes its port.
+---
+---   local run = server.start(t, { program = "nginx …", lua = "jit", code = …, pid = "nginx.pid" })
+---   assert.equal("hello", run:get "/hello")
+---   run:stop()
+
+local fixture = require "support.fixture"
+local host = require "support.host"
+local sockets = require "support.sockets"
+local uv = require "luv"
+
+local server = {}
+
+---@class spec.server: spec.host.run
+---@field port integer
+---@field private pid_file string
+local run = setmetatable({}, { __index = host.run })
+run.__index = run
+
+---@class spec.server.options: spec.host.options
+---@field pid string  # the file in its folder that holds its process id once it listens
+
+local function pid_of(self)
+  local found, text = pcall(fixture.read, self.pid_file)
+  return found and tonumber(text:match "%d+") or nil
+end
+
+---@param t table  # of fixture.new
+---@param options spec.server.options
+---@return spec.server
+function server.start(t, options)
+  local port = sockets.free_port()
+  options.code = options.code:gsub("PORT", tostring(port))
+  local self = setmetatable(host.start(t, options), run)
+  self.port, self.pid_file = port, self.folder .. "/" .. options.pid
+  if not sockets.turn_until(function() return pid_of(self) and sockets.accepts(port) end) then
+    error("the server did not start: " .. self:stop())
+  end
+  return self
+end
+
+--- The bodies of these paths, asked for at once, in their order.
+---@param paths string[]
+---@return string[]
+function run:get_all(paths)
+  local answers, bodies = {}, {}
+  for i, path in ipairs(paths) do answers[i] = sockets.get(self.port, path) end
+  sockets.turn_until(function()
+    for _, answer in ipairs(answers) do
+      if not answer.done then return false end
+    end
+    return true
+  end)
+  for i, answer in ipairs(answers) do
+    bodies[i] = answer.text:match "^HTTP/.-\r\n\r\n(.*)$" or answer.text
+    if not answer.done then
+      answer.leave()
+      bodies[i] = "no end after: " .. answer.text
+    end
+  end
+  uv.run "nowait"
+  return bodies
+end
+
+---@param path string
+---@return string body
+function run:get(path)
+  return self:get_all({ path })[1]
+end
+
+--- Has it come to an end, as it does when nothing is under way. Returns what it said.
+---@param signal string?  # how it is told, by default "sigterm"
+---@return string
+function run:stop(signal)
+  local pid = pid_of(self)
+  if pid then uv.kill(pid, signal or "sigterm") end
+  return self:ends_well()
+end
+
+return server
