@@ -17,7 +17,10 @@ packages() {
       ;;
     luas) packages test && echo lua5.1 lua5.2 lua5.3 luajit2 ;;
     # The programs that a script may run in, and the Luas that are hosts by themselves.
-    hosts) packages luas && echo lua-socket neovim love mpv prosody ;;
+    hosts)
+      packages luas && echo lua-socket neovim love mpv prosody
+      echo lua-cqueues
+      ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;

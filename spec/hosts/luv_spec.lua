@@ -4,18 +4,13 @@ local fixture = require "support.fixture"
 local host = require "support.host"
 local snippets = require "support.snippets"
 
-local PROGRAMS = {
-  ["5.1"] = "lua5.1 SCRIPT", ["5.2"] = "lua5.2 SCRIPT", ["5.3"] = "lua5.3 SCRIPT",
-  ["5.4"] = "lua5.4 SCRIPT", jit = "luajit SCRIPT",
-}
-
 describe("under luv", function()
   local t = fixture.new(host.SERVICE)
 
   --- Start a script on every Lua, all at once.
   local function on_every_lua(start, code)
     local runs = {}
-    for lua, program in pairs(PROGRAMS) do
+    for lua, program in pairs(host.LUAS) do
       runs[#runs + 1] = start(t, { program = program, lua = lua, code = code })
     end
     return runs

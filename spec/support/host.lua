@@ -21,6 +21,12 @@ local CLEARED = { "LUA_PATH_5_2", "LUA_CPATH_5_2", "LUA_PATH_5_3", "LUA_CPATH_5_
   "LUA_CPATH_5_4", "LUA_INIT", "AKOOL_TOKEN", "AKOOL_CLIENT_ID", "AKOOL_CLIENT_SECRET", "AKOOL_LOG",
   "DISPLAY", "WAYLAND_DISPLAY" }
 
+-- The Luas themselves, by the names that CMake's AKL_LUA gives them: words of a shell.
+host.LUAS = {
+  ["5.1"] = "lua5.1 SCRIPT", ["5.2"] = "lua5.2 SCRIPT", ["5.3"] = "lua5.3 SCRIPT",
+  ["5.4"] = "lua5.4 SCRIPT", jit = "luajit SCRIPT",
+}
+
 --- Where a program with this Lua finds our modules, and those of the specs.
 ---@param lua string  # as CMake's AKL_LUA calls it
 ---@return string path
