@@ -85,6 +85,24 @@ describe("under cqueues", function()
     end
   end)
 
+  it("a task that waits by its means ends with an error that says what to do", function()
+    local runs = on_every_lua(host.start, [[
+      local cqueues = require "cqueues"
+      local lipsync = require "akool.lipsync"
+      lipsync.use "cqueues"
+      local controller = cqueues.new()
+      controller:wrap(function()
+        local task = lipsync.spawn(cqueues.sleep, 1)
+        while tostring(task):find "under way" do cqueues.sleep(0.01) end
+        lipsync.spawn(task.join, task)
+      end)
+      print(controller:loop())
+    ]])
+    for _, run in ipairs(runs) do
+      assert.is_truthy(run:ends_well():find "^false%s.*lipsync%.sleep")
+    end
+  end)
+
   it("those who wait hear of it when the engine is closed", function()
     local runs = on_every_lua(host.start, [[
       local core = require "akool.lipsync.core"

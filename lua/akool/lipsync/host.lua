@@ -137,6 +137,12 @@ function host.calls_back()
   return adapter ~= nil and adapter.watch ~= nil
 end
 
+--- Is it one whose coroutines wait?
+---@return boolean
+function host.suspends()
+  return adapter ~= nil and adapter.watch == nil
+end
+
 --- Call `f` in a new coroutine of the host's. False if it has no way to, here or at all.
 ---@param f fun()
 ---@return boolean

@@ -50,6 +50,10 @@ local ended = false  -- a task has, which one of them may be waiting for
 local attended = false -- a coroutine of the host's drives the tasks
 local broken = false -- memory ran out while something above was changed: see `recover`
 
+-- What a host's function that waits yields is for the host, which never gets it from a task.
+local NOT_HERE = "a task cannot wait by the host's own means: use the library's, such as "
+  .. "lipsync.sleep, or do it in a coroutine of the host's"
+
 local function pack(...)
   return { n = select("#", ...), ... }
 end
@@ -98,6 +102,7 @@ local function resumed(task, ok, ...)
   elseif state == "dead" then
     finish(task, ok, ...)
   elseif state == "suspended" and not task.op and not task.joining then
+    if select("#", ...) > 0 and host.suspends() then return finish(task, false, NOT_HERE) end
     make_runnable(task) -- the program yielded by itself: let the others go on, then come back
   end
 end
