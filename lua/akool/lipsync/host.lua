@@ -156,7 +156,8 @@ end
 ---@return any problem  # why that is impossible here
 function host.wait(seconds)
   if not adapter.wait then
-    return "Waiting here would block the host: do it inside lipsync.spawn(function() … end)."
+    return ("Waiting here would block %s: do it inside lipsync.spawn(function() … end)."):format(
+      name_of(adapter))
   end
   local engine = core.engine()
   if not engine then return nil end
