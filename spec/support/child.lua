@@ -54,7 +54,7 @@ local function command(script, options, errors)
   for name, value in pairs(options.environment or {}) do
     if value then word(name .. "=" .. quote(value)) end
   end
-  word(("timeout %d"):format(LIMIT))
+  word(("timeout -k 5 %d"):format(LIMIT))
   word(options.prefix or "")
   word(options.program and options.program:gsub("SCRIPT", (quote(script):gsub("%%", "%%%%")))
     or quote(uv.exepath()) .. " " .. quote(script))

@@ -10,6 +10,7 @@ local child = require "support.child"
 local fixture = require "support.fixture"
 local lfs = require "lfs"
 local silent = require "support.silent"
+local uv = require "luv"
 
 local host = {}
 
@@ -64,6 +65,18 @@ end
 function run:has_film(name)
   assert.equal("ftyp", fixture.read(self.folder .. "/" .. name):sub(5, 8))
   assert.is_nil(lfs.attributes(self.folder .. "/" .. name .. ".part"))
+end
+
+--- A port that nobody listens at, below those that the kernel gives to clients.
+---@return integer
+function host.free_port()
+  while true do
+    local port, socket = math.random(20000, 29999), uv.new_tcp()
+    local free = socket:bind("127.0.0.1", port) and socket:listen(1, function() end)
+    socket:close()
+    uv.run "nowait"
+    if free then return port end
+  end
 end
 
 ---@class spec.host.options
