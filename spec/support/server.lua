@@ -1,5 +1,5 @@
 --- server: runs a server that Lua runs in, and asks it for things. It is started as `support.host`
---- starts programs; its configuration is the script, in which PORT becomes its port.
+--- starts programs; PORT in its script and other files becomes its port.
 ---
 ---   local run = server.start(t, { program = "nginx …", lua = "jit", code = …, pid = "nginx.pid" })
 ---   assert.equal("hello", run:get "/hello")
@@ -15,11 +15,13 @@ local server = {}
 ---@class spec.server: spec.host.run
 ---@field port integer
 ---@field private pid_file string
+---@field private signal string
 local run = setmetatable({}, { __index = host.run })
 run.__index = run
 
 ---@class spec.server.options: spec.host.options
----@field pid string  # the file in its folder that holds its process id once it listens
+---@field pid string      # the file in its folder that holds its process id
+---@field signal? string  # that ends it, by default "sigterm"
 
 local function pid_of(self)
   local found, text = pcall(fixture.read, self.pid_file)
@@ -31,9 +33,11 @@ end
 ---@return spec.server
 function server.start(t, options)
   local port = sockets.free_port()
-  options.code = options.code:gsub("PORT", tostring(port))
+  options.code = options.code:gsub("PORT", port)
+  for name, text in pairs(options.files or {}) do options.files[name] = text:gsub("PORT", port) end
   local self = setmetatable(host.start(t, options), run)
   self.port, self.pid_file = port, self.folder .. "/" .. options.pid
+  self.signal = options.signal or "sigterm"
   if not sockets.turn_until(function() return pid_of(self) and sockets.accepts(port) end) then
     error("the server did not start: " .. self:stop())
   end
@@ -69,12 +73,18 @@ function run:get(path)
   return self:get_all({ path })[1]
 end
 
---- Has it come to an end, as it does when nothing is under way. Returns what it said.
----@param signal string?  # how it is told, by default "sigterm"
+--- Tell it to end.
+---@param signal string?  # another one than that of its options
+function run:tell(signal)
+  local pid = pid_of(self)
+  if pid then uv.kill(pid, signal or self.signal) end
+end
+
+--- Tell it to end, and wait until it has. Returns what it said.
+---@param signal string?
 ---@return string
 function run:stop(signal)
-  local pid = pid_of(self)
-  if pid then uv.kill(pid, signal or "sigterm") end
+  self:tell(signal)
   return self:ends_well()
 end
 
