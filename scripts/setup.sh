@@ -51,7 +51,7 @@ programs() {
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
     test) programs build && echo busted luarocks nginx openssl ;;
     luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
-    hosts) programs luas && echo nvim love mpv prosody ;;
+    hosts) programs luas && echo nvim love mpv prosody haproxy ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;
