@@ -19,6 +19,17 @@ local function descriptors()
   return count
 end
 
+--- The same without those that the host has for a moment: what is left behind stays. The engine that
+--- the pauses need is among them, each time.
+local function kept_descriptors()
+  local least = math.huge
+  for _ = 1, 5 do
+    lipsync.sleep(0.02)
+    least = math.min(least, descriptors())
+  end
+  return least
+end
+
 local function kind(value, err)
   return value and "no error" or err.kind
 end
@@ -57,7 +68,7 @@ function exercise.run(ticks)
   local client = assert(lipsync.new { poll = poll })
   local mute = assert(lipsync.new { base_url = os.getenv "SILENT_URL", poll = poll })
   core.engine():close()
-  local facts, before = {}, descriptors()
+  local facts, before = {}, kept_descriptors()
 
   local began = ticks()
   ten_films(client, facts)
@@ -72,7 +83,7 @@ function exercise.run(ticks)
   core.engine():close()
   facts.closed = kind(task:join())
   core.engine():close()
-  facts.left = descriptors() - before
+  facts.left = kept_descriptors() - before
 
   local job = assert(client:create { video_url = VIDEO, audio_url = AUDIO })
   facts.again = assert(client:wait(job)).status

@@ -47,7 +47,10 @@ local function load_adapter(name, options)
   elseif not found then
     error(("use: %s cannot be joined here: %s"):format(name, tostring(made)), 4)
   end
-  if type(made) == "function" then return made(options) end
+  if type(made) == "function" then
+    local fitted = made(options) -- not a tail call: levels are counted
+    return fitted
+  end
   if options ~= nil then error(("use: the adapter for %q takes no options"):format(name), 4) end
   return made
 end
