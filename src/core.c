@@ -49,8 +49,8 @@ static _Noreturn void refuse(lua_State *L, int index, const char *name) {
         lua_pushfstring(L, "%s of another copy of the core: this Lua state has loaded two", type);
   else
     problem = lua_pushfstring(L, "%s expected, got %s", name, type);
-  (void)luaL_argerror(L, index, problem);
-  __builtin_unreachable();
+  for (;;) /* once: it does not come back, which no compiler knows */
+    (void)luaL_argerror(L, index, problem);
 }
 
 void *akl_core_check(lua_State *L, int index, const char *name) {
