@@ -14,13 +14,13 @@ build=build/mutants
 reach=$build/reach
 mkdir -p "$reach"
 
-# compile FOLDER CMAKE_OPTION…: the jumps are those of the sources, none of the compiler's own.
+# compile FOLDER CMAKE_OPTION…
 compile() {
   folder=$1
   shift
   {
     cmake -S . -B "$folder" -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug \
-      "-DCMAKE_C_FLAGS_DEBUG=-g -O0 -fno-stack-protector" "$@" &&
+      "-DCMAKE_C_FLAGS_DEBUG=-g -O0" "$@" &&
       cmake --build "$folder" --parallel --target akool_lipsync_core refusals
   } >"$build.log" 2>&1 || {
     cat "$build.log" >&2

@@ -27,7 +27,8 @@ packages() {
     faults) packages test && echo strace iproute2 util-linux ;;
     fuzz) packages demo && echo clang libclang-rt-dev ;;
     sanitize) packages test && echo clang libclang-rt-dev valgrind patchelf ;;
-    coverage | mutants) packages test && echo gcovr ;;
+    coverage) packages test && echo gcovr ;;
+    mutants) packages coverage && echo iproute2 util-linux ;;
     soak) packages demo && echo nginx openssl ;;
     bench)
       packages soak && echo valgrind
@@ -59,7 +60,8 @@ programs() {
     faults) programs test && echo strace ;;
     fuzz) programs build && echo clang ;;
     sanitize) programs test && echo clang valgrind patchelf ;;
-    coverage | mutants) programs test && echo gcovr ;;
+    coverage) programs test && echo gcovr ;;
+    mutants) programs coverage && echo ip unshare ;;
     all) programs lint && programs hosts && programs faults && programs sanitize && programs coverage ;;
   esac
 }
