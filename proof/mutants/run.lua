@@ -8,7 +8,7 @@ local uv = require "luv"
 
 local COUNT = 60    -- of a sample
 local WANTED = 90   -- percent that have to be noticed
-local WORKERS = 2   -- mutants at a time
+local WORKERS = 4   -- mutants at a time: specs wait more than they compute
 local PATIENCE = 30 -- seconds that a spec may take beyond three times its usual ones
 
 local build = table.remove(arg, 1)
@@ -75,12 +75,15 @@ for _, entry in ipairs(cjson.decode(read(build .. "/plain/compile_commands.json"
   if source and entry.command:find("akool_lipsync_core.dir", 1, true) then
     local lines, jumps = jumps_of(entry.command, source)
     sources[source] = lines
+    local on_line = {}
     for _, jump in ipairs(jumps) do
+      local where = ("%s:%d"):format(jump.file, jump.line)
+      on_line[where] = (on_line[where] or 0) + 1
       for _, way in ipairs { "always", "never" } do
-        local where = ("%s:%d"):format(jump.file, jump.line)
         if not only or only == jump.file or only == where then
           mutants[#mutants + 1] = { source = source, index = jump.index, file = jump.file,
-            line = jump.line, where = where, way = way }
+            line = jump.line, where = where, way = way,
+            change = ("jump %d %s"):format(on_line[where], way) }
         end
       end
     end
@@ -230,7 +233,7 @@ local function work(number)
         break
       end
     end
-    print(("%4d/%d %-32s %-6s  %s"):format(number_of_it, #mutants, mutant.where, mutant.way,
+    print(("%4d/%d %-32s %-13s  %s"):format(number_of_it, #mutants, mutant.where, mutant.change,
       mutant.killer and ("%s %s"):format(mutant.killer, mutant.how) or "SURVIVED"))
   end
   left = left - 1
@@ -238,7 +241,8 @@ end
 
 -- The verdict ------------------------------------------------------------------------------------
 
--- Reasons for survivors: a line "REASON:", then, indented, lines "file, way: code" that it is for.
+-- Reasons for survivors: a line "REASON:", then, indented, lines "file, jump N always|never: code"
+-- that it is for, the Nth jump of that line.
 local reasons, reason = {}, nil
 for line in io.lines("proof/mutants/survivors.txt") do
   local what = line:match("^%s+(src/.+)$")
@@ -278,9 +282,9 @@ if killed < #mutants then print "\nSurvivors (repeat one with --only FILE:LINE):
 for _, mutant in ipairs(mutants) do
   if not mutant.killer then
     local code = code_at(mutant.file, mutant.line)
-    local why = reasons[("%s, %s: %s"):format(mutant.file, mutant.way, code)]
+    local why = reasons[("%s, %s: %s"):format(mutant.file, mutant.change, code)]
     if why then explained = explained + 1 end
-    print(("  %s, jump %s taken: %s\n    %s"):format(mutant.where, mutant.way, code,
+    print(("  %s, %s: %s\n    %s"):format(mutant.where, mutant.change, code,
       why or "not explained"))
   end
 end

@@ -29,7 +29,7 @@
 #undef curl_easy_getinfo
 #undef curl_multi_setopt
 
-enum kind { NOTHING, MEMORY, LIBCURL, LIBCRYPTO, POLLING, FILES };
+enum kind { NOTHING, MEMORY, LIBCURL, OPTIONS, LIBCRYPTO, POLLING, FILES };
 enum mode { ONCE, ALWAYS, SIGNAL };
 
 static struct {
@@ -93,8 +93,10 @@ CURLcode __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...) {
   va_start(arguments, option);
   void *value = last_of(&arguments);
   va_end(arguments);
-  return refuses(LIBCURL, "curl_easy_setopt", 0) ? CURLE_OUT_OF_MEMORY
-                                                 : __real_curl_easy_setopt(easy, option, value);
+  /* A larger buffer is only a wish; without any other option there must be no exchange. */
+  enum kind kind = option == CURLOPT_BUFFERSIZE ? LIBCURL : OPTIONS;
+  return refuses(kind, "curl_easy_setopt", 0) ? CURLE_OUT_OF_MEMORY
+                                              : __real_curl_easy_setopt(easy, option, value);
 }
 
 CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO what, ...) {
@@ -141,8 +143,8 @@ int __wrap_open(const char *path, int flags, ...) {
 /* {====== The module ====== */
 
 static int arm(lua_State *L) {
-  static const char *const KINDS[] = {"nothing", "memory", "libcurl", "libcrypto",
-                                      "polling", "files",  NULL};
+  static const char *const KINDS[] = {"nothing",   "memory",  "libcurl", "options",
+                                      "libcrypto", "polling", "files",   NULL};
   static const char *const MODES[] = {"once", "always", "signal", NULL};
   int kind = luaL_checkoption(L, 1, NULL, KINDS);
   plan.mode = (enum mode)luaL_checkoption(L, 2, NULL, MODES);

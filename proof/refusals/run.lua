@@ -7,6 +7,7 @@
 --   * every call of the library says what it did, or why not, and in time;
 --   * a create that says that it made nothing made nothing, and none is made twice;
 --   * a film is whole under its name, or not there;
+--   * nothing is asked with an option of libcurl's missing;
 --   * no op, exchange, task or descriptor stays, and the same done again succeeds.
 
 local modules = table.remove(arg, 1)
@@ -23,6 +24,7 @@ local uv = require "luv"
 local COLUMNS = {
   { kind = "memory", modes = { "once", "always" } },
   { kind = "libcurl", modes = { "once", "always" } },
+  { kind = "options", modes = { "once" } },
   { kind = "libcrypto", modes = { "once", "always" } },
   { kind = "polling", modes = { "once", "always", "signal" } },
   { kind = "files", modes = { "once", "always", "signal" } },
@@ -93,6 +95,7 @@ function Trial:note(what, value, err)
     self:complain("%s answered nil and %s", what, tostring(err))
   else
     self.failures = self.failures + 1
+    self.short = self.short or tostring(err):find("memory ran out", 1, true)
     if (what == "create" or what == "generate") and not err.maybe_created and not err.job
       and #self.service:jobs() > self.jobs then
       self:complain("%s says that there is no job, but there is: %s", what, tostring(err))
@@ -166,6 +169,9 @@ local function try(common, scenario, kind, mode, index)
   local fine, why = pcall(scenario.run, t)
   local asked, refused = refusals.disarm()
 
+  if kind == "options" and refused and not t.short then
+    t:complain("an option was missing, and nobody said so")
+  end
   if not fine then -- as Lua does when its own memory runs out
     t.failures = t.failures + 1
     if not tostring(why):find("memory") then t:complain("it raised: %s", tostring(why)) end
@@ -195,12 +201,13 @@ end
 
 -- Cells ------------------------------------------------------------------------------------------
 
-local function indexes(asked)
+local function indexes(kind, asked)
   if wanted.index then return { tonumber(wanted.index) } end
   local list = {}
-  local step = math.max(1, math.ceil((asked - most) / most))
+  local first = kind == "options" and math.max(most, USUAL) or most -- all of one exchange
+  local step = math.max(1, math.ceil((asked - first) / most))
   for i = 1, asked do
-    if i <= most or i % step == 0 then list[#list + 1] = i end
+    if i <= first or i % step == 0 then list[#list + 1] = i end
   end
   return list
 end
@@ -227,7 +234,7 @@ local function cell(common, scenario, kind, mode)
   assert(#calm.complaints == 0 and calm.failures == common.calm_failures[scenario.name],
     scenario.name .. " fails even if nothing is refused: " .. (calm.complaints[1] or ""))
   local tried, overcome, wrong = 0, 0, 0
-  for _, index in ipairs(indexes(asked)) do
+  for _, index in ipairs(indexes(kind, asked)) do
     local label = ("--only '%s' --kind %s --mode %s --index %d"):format(scenario.name, kind, mode,
       index)
     common.say(label)
