@@ -146,6 +146,15 @@ describe("the core", function()
     end
   end)
 
+  it("waits in a step for as long as there is nothing to do", function()
+    local engine, sleep, steps = core.engine(), core.sleep(0.3), 0
+    repeat
+      engine:step(60)
+      steps = steps + 1
+    until sleep:over()
+    assert.is_true(steps <= 3, steps)
+  end)
+
   it("keeps every status of a poll for who asks late", function()
     local client, id = client_of(t), t.job().id
     local op = assert(client:poll(settings { poll = { first = 0.01, max = 0.02 } }, id))

@@ -367,6 +367,16 @@ describe("base_url", function()
     end
   end)
 
+  it("is refused for what is wrong with it", function()
+    for url, words in pairs { ["ftp://openapi.akool.com"] = "neither http nor https",
+      ["http://me@openapi.akool.com"] = "a user name", ["http://openapi.akool.com?a"] = "a query",
+      ["http://openapi.akool.com"] = "plain http", [""] = "empty" } do
+      local client, err = new(url)
+      assert.is_nil(client)
+      has(err.message, words)
+    end
+  end)
+
   it("may end in slashes", function()
     local job = t.job()
     for _, tail in ipairs { "", "/", "//" } do

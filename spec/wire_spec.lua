@@ -83,6 +83,12 @@ describe("on the wire", function()
     assert.equal("protocol", err.kind)
   end)
 
+  it("a redirect that is cut short is that, and no redirect that leads nowhere", function()
+    local found, err = credits(answer({ "HTTP/1.1 302 Found", "Content-Length: 90" }, "soon"), true)
+    assert.is_nil(found)
+    assert.equal("answer_cut_short", err.name)
+  end)
+
   it("what is no HTTP is no answer", function()
     for _, bytes in ipairs { "220 mail.example.com ESMTP\r\n", "\r\n\r\n", "\0\1\2\3\4\5\6\7" } do
       local found, err = credits(bytes:rep(40), true)
