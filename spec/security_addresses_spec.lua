@@ -306,6 +306,15 @@ describe("a private address", function()
     end)
   end
 
+  it("is feared behind a host that cannot be read", function()
+    local proxy = wire.start { head = REDIRECT:format("http://PATH/x.mp4") }
+    finally(function() proxy:stop() end)
+    local url = ("http://%s/127%%2525.0.0.1"):format(elsewhere.public)
+    local said = said_of({ url }, { environment = { http_proxy = proxy.url } })
+    assert.equal("private_address\n", said)
+    assert.equal(1, #proxy:seen().requests)
+  end)
+
   it("or not, a redirect is looked at and not refused: to a public one it is followed", function()
     local proxy = wire.start { head = REDIRECT:format("https://PATH/x.mp4") }
     finally(function() proxy:stop() end)

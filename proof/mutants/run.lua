@@ -102,6 +102,31 @@ if count < whole then
   for i = whole, count + 1, -1 do mutants[i] = nil end
 end
 
+-- Reasons for survivors: a line "REASON:", then, indented, lines "file, jump N always|never: code"
+-- that it is for, the Nth jump of that line.
+local reasons, reason = {}, nil
+for line in io.lines("proof/mutants/survivors.txt") do
+  local what = line:match("^%s+(src/.+)$")
+  if what then
+    reasons[what] = reason
+  elseif line:find("^[^%s#]") then
+    reason = line:gsub(":$", "")
+  end
+end
+
+local function code_at(file, number)
+  local at = 0
+  for line in io.lines(file) do
+    at = at + 1
+    if at == number then return (line:gsub("^%s+", "")) end
+  end
+end
+
+for _, mutant in ipairs(mutants) do
+  mutant.code = code_at(mutant.file, mutant.line)
+  mutant.reason = reasons[("%s, %s: %s"):format(mutant.file, mutant.change, mutant.code)]
+end
+
 -- Who may notice ---------------------------------------------------------------------------------
 
 -- packaging_spec installs the build folder of the module, and a mutant has none.
@@ -200,6 +225,7 @@ end
 -- same file.
 local function watchers_of(mutant)
   local list, costs = {}, {}
+  if mutant.reason and not only then return list end -- known to survive, and takes the longest
   for _, watcher in ipairs(watchers) do
     if watcher.lines[mutant.where] then
       list[#list + 1] = watcher
@@ -241,26 +267,6 @@ end
 
 -- The verdict ------------------------------------------------------------------------------------
 
--- Reasons for survivors: a line "REASON:", then, indented, lines "file, jump N always|never: code"
--- that it is for, the Nth jump of that line.
-local reasons, reason = {}, nil
-for line in io.lines("proof/mutants/survivors.txt") do
-  local what = line:match("^%s+(src/.+)$")
-  if what then
-    reasons[what] = reason
-  elseif line:find("^[^%s#]") then
-    reason = line:gsub(":$", "")
-  end
-end
-
-local function code_at(file, number)
-  local at = 0
-  for line in io.lines(file) do
-    at = at + 1
-    if at == number then return (line:gsub("^%s+", "")) end
-  end
-end
-
 io.stdout:setvbuf("line")
 print(("%d of %d mutants, seed %d"):format(#mutants, whole, seed))
 for i = 1, WORKERS do coroutine.wrap(work)(i) end
@@ -281,16 +287,14 @@ end
 if killed < #mutants then print "\nSurvivors (repeat one with --only FILE:LINE):" end
 for _, mutant in ipairs(mutants) do
   if not mutant.killer then
-    local code = code_at(mutant.file, mutant.line)
-    local why = reasons[("%s, %s: %s"):format(mutant.file, mutant.change, code)]
-    if why then explained = explained + 1 end
-    print(("  %s, %s: %s\n    %s"):format(mutant.where, mutant.change, code,
-      why or "not explained"))
+    if mutant.reason then explained = explained + 1 end
+    print(("  %s, %s: %s\n    %s"):format(mutant.where, mutant.change, mutant.code,
+      mutant.reason or "not explained"))
   end
 end
 local share = 100 * killed / #mutants
 print(("\n%d of %d mutants were noticed, %d by hanging: %.1f %%; wanted: %d %%"):format(killed,
   #mutants, hung, share, WANTED))
-print(("Of the other %d, %d are explained in proof/mutants/survivors.txt"):format(#mutants - killed,
-  explained))
+print(("%d others have a reason in proof/mutants/survivors.txt; without these: %.1f %%"):format(
+  explained, 100 * killed / math.max(1, #mutants - explained)))
 os.exit(share >= WANTED)

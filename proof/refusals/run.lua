@@ -7,7 +7,7 @@
 --   * every call of the library says what it did, or why not, and in time;
 --   * a create that says that it made nothing made nothing, and none is made twice;
 --   * a film is whole under its name, or not there;
---   * nothing is asked with an option of libcurl's missing;
+--   * nothing is asked with an option of libcurl's or a header missing;
 --   * no op, exchange, task or descriptor stays, and the same done again succeeds.
 
 local modules = table.remove(arg, 1)
@@ -90,7 +90,7 @@ function Trial:note(what, value, err)
     self.successes = self.successes + 1
     if what == "download" or what == "generate" then self.downloaded = true end
   elseif type(err) == "string" and err:find("not enough memory", 1, true) then
-    self.failures = self.failures + 1 -- raised in a task, as Lua's own would be
+    self.failures, self.short = self.failures + 1, true -- raised in a task, as Lua's own would be
   elseif type(err) ~= "table" or type(err.kind) ~= "string" or #tostring(err) < 10 then
     self:complain("%s answered nil and %s", what, tostring(err))
   else
@@ -169,12 +169,12 @@ local function try(common, scenario, kind, mode, index)
   local fine, why = pcall(scenario.run, t)
   local asked, refused = refusals.disarm()
 
-  if kind == "options" and refused and not t.short then
-    t:complain("an option was missing, and nobody said so")
-  end
   if not fine then -- as Lua does when its own memory runs out
-    t.failures = t.failures + 1
+    t.failures, t.short = t.failures + 1, true
     if not tostring(why):find("memory") then t:complain("it raised: %s", tostring(why)) end
+  end
+  if kind == "options" and refused and not t.short then
+    t:complain("it was missing, and nobody said so")
   end
   local took = (uv.hrtime() - began) / 1e9
   if took > PATIENCE then t:complain("it took %.1f s", took) end
