@@ -321,7 +321,8 @@ describe("a job", function()
     t.service:fail { at = "info", raw = answer_with {
       more = "[9007199254740992,9007199254740994,-9007199254740992,-9007199254740994,1e300]" } }
     local kinds = {}
-    for i, number in ipairs(assert(t.client():info(ID)).data.more) do kinds[i] = math.type(number) end
+    local job = assert(t.client():info(ID))
+    for i, number in ipairs(job.data.more) do kinds[i] = math.type(number) end
     assert.are.same({ "integer", "float", "integer", "float", "float" }, kinds)
   end)
 
