@@ -512,6 +512,47 @@ describe("the core", function()
     assert.is_true(core.engine():stats().handles <= 2)
   end)
 
+  it("keeps no handle whose exchange failed", function()
+    local client = assert(core.client("http://127.0.0.1:1"))
+    assert(client:credentials("api_key", secrets.api_key))
+    assert.equal("failed", (loop.next(client:credits(settings { max_retries = 0 }))))
+    assert.equal(0, core.engine():stats().handles)
+  end)
+
+  describe("gives an op a place", function()
+    local function place_of(op)
+      local kind, place = op:next()
+      assert.is_nil(kind)
+      return place
+    end
+
+    it("that others had before it", function()
+      for _ = 1, 30 do
+        local ops = { core.sleep(60), core.sleep(60) }
+        assert.is_true(place_of(ops[1]) <= 2 and place_of(ops[2]) <= 2)
+        for _, op in ipairs(ops) do op:cancel() end
+        repeat until not core.engine():ready()
+        ops = nil -- luacheck: ignore 311
+        collectgarbage()
+        collectgarbage()
+      end
+    end)
+
+    it("that no op of an engine before this one gives to another", function()
+      local old = core.sleep(60)
+      core.engine():close()
+      local one = core.sleep(0.01)
+      assert.equal("failed", (old:next()))
+      old = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+      local other = core.sleep(0.01)
+      assert.not_equal(place_of(one), place_of(other))
+      assert.equal("done", (loop.next(one)))
+      assert.equal("done", (loop.next(other)))
+    end)
+  end)
+
   it("says of every start that there is no engine while no descriptor is left for one", function()
     is_fine([[
       local lipsync = require "akool.lipsync"
@@ -733,6 +774,21 @@ describe("the core", function()
 
     it("that nobody gave are not found in any words", function()
       assert.equal("some words or others", client_of(t, false):redact("some words or others"))
+    end)
+
+    it("that come back after others are used again", function()
+      local client = client_of(t, "client_id", secrets.client_id, secrets.client_secret)
+      for _, way in ipairs { "client_id", "api_key", "client_id" } do
+        local pair = way == "client_id"
+        assert(client:credentials(way, pair and secrets.client_id or secrets.api_key,
+          pair and secrets.client_secret or nil))
+        assert.equal("done", (loop.next(client:credits(settings()))))
+      end
+      local sent = {}
+      for i, request in ipairs(t.service:requests "credits") do
+        sent[i] = request.headers["x-api-key"] and "key" or "token"
+      end
+      assert.same({ "token", "key", "token" }, sent)
     end)
 
     it("that were replaced keeps no token of the old ones", function()

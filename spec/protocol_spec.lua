@@ -78,8 +78,8 @@ local NO_JOB = {
   video_lock_duration = add(any_but("number", "null"), "1e400", "-1e400"),
   deduction_lock_duration = add(any_but("number", "null"), "1e400", "-1e400"),
 }
-local BAD_CODES = add(any_but("string", "number"), '"abc"', '"1000 "', '"-1"', '"0x3e8"', '"1e3"',
-  '"10000000000"', "1000.5", "1e400", "1e15")
+local BAD_CODES = add(any_but("string", "number"), '""', '"abc"', '"1000 "', '"-1"', '"0x3e8"',
+  '"1e3"', '"10000000000"', "1000.5", "1e400", "1e15")
 
 local function show(value)
   return tostring(value):sub(1, 60)

@@ -212,9 +212,10 @@ local function notices(watcher, dir)
   return false
 end
 
--- Nobody may see something wrong where nothing is: asked when a watcher notices its first mutant.
-local function trust(watcher, sound)
-  watcher.trusted = watcher.trusted or not notices(watcher, sound)
+-- Nobody may see something wrong where nothing is: asked when a watcher notices its first mutant, and
+-- whenever one hung, since a machine may have become too busy for any.
+local function trust(watcher, sound, how)
+  watcher.trusted = watcher.trusted and how ~= "hangs" or not notices(watcher, sound)
   if not watcher.trusted then
     print(("%s fails on a sound module: %s/log"):format(watcher.name, sound))
     os.exit(1)
@@ -253,7 +254,7 @@ local function work(number)
     for _, watcher in ipairs(watchers_of(mutant)) do
       local how = notices(watcher, dir)
       if how then
-        trust(watcher, sound)
+        trust(watcher, sound, how)
         mutant.killer, mutant.how = watcher.name, how
         watcher.noticed[mutant.file] = (watcher.noticed[mutant.file] or 0) + 1
         break

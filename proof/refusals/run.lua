@@ -6,7 +6,7 @@
 --
 --   * every call of the library says what it did, or why not, and in time;
 --   * a create that says that it made nothing made nothing, and none is made twice;
---   * a film is whole under its name, or not there;
+--   * a film is whole under its name, or not there, and no file system has to have links;
 --   * nothing is asked with an option of libcurl's or a header missing;
 --   * no op, exchange, task or descriptor stays, and the same done again succeeds.
 
@@ -175,6 +175,9 @@ local function try(common, scenario, kind, mode, index)
   end
   if kind == "options" and refused and not t.short then
     t:complain("it was missing, and nobody said so")
+  end
+  if refused == "link" and mode == "once" and not t.downloaded then
+    t:complain("a film needs a second name to have a first")
   end
   local took = (uv.hrtime() - began) / 1e9
   if took > PATIENCE then t:complain("it took %.1f s", took) end
