@@ -132,15 +132,18 @@ end
 -- packaging_spec installs the build folder of the module, and a mutant has none.
 local watchers = {}
 for name, seconds in read(build .. "/reach/seconds"):gmatch("(%S+) (%d+)\n") do
-  local lines = {}
+  local lines, breadth = {}, {} -- how many lines of each file
   for _, file in ipairs(cjson.decode(read(("%s/reach/%s.json"):format(build, name))).files) do
     for _, line in ipairs(file.lines) do
-      if line.count > 0 then lines[("%s:%d"):format(file.file, line.line_number)] = true end
+      if line.count > 0 then
+        lines[("%s:%d"):format(file.file, line.line_number)] = true
+        breadth[file.file] = (breadth[file.file] or 0) + 1
+      end
     end
   end
   if name ~= "packaging_spec" then
     watchers[#watchers + 1] = { name = name, seconds = tonumber(seconds), lines = lines,
-      noticed = {} }
+      breadth = breadth, noticed = {} }
   end
 end
 table.sort(watchers, function(a, b) return a.name < b.name end)
@@ -222,15 +225,16 @@ local function trust(watcher, sound, how)
   end
 end
 
--- Those who reach a mutant, the most promising first: who is quick, and has noticed others of the
--- same file.
+-- Those who reach a mutant, the most promising first: who is quick, reaches much of its file, and has
+-- noticed others there.
 local function watchers_of(mutant)
   local list, costs = {}, {}
   if mutant.reason and not only then return list end -- known to survive, and takes the longest
   for _, watcher in ipairs(watchers) do
     if watcher.lines[mutant.where] then
       list[#list + 1] = watcher
-      costs[watcher] = (1 + watcher.seconds) / (1 + (watcher.noticed[mutant.file] or 0))
+      costs[watcher] = (1 + watcher.seconds) / watcher.breadth[mutant.file] ^ 4
+        / (1 + (watcher.noticed[mutant.file] or 0))
     end
   end
   table.sort(list, function(a, b) return costs[a] < costs[b] end)
