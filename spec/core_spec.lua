@@ -340,9 +340,20 @@ describe("the core", function()
       ]]
     end)
 
-    it("leaves a create in doubt that was cancelled while its answer was read", function()
+    it("leaves only a create in doubt that was cancelled while its answer was read", function()
       is_fine [[
         local given, seen = settings(), 0
+        for _ = 1, 200 do
+          local op = assert(client:info(given, ID))
+          local _, err = last_word(op, function() op:cancel() end)
+          if off() > 0 then
+            assert(err.kind == "cancelled" and not err.maybe_created, tostring(err))
+            seen = seen + 1
+          end
+          if seen == 5 then break end
+        end
+        assert(seen > 0, "no finalizer ran")
+        seen = 0
         for _ = 1, 200 do
           local op = assert(client:create(given, MEDIA, MEDIA))
           local kind, err = last_word(op, function() op:cancel() end)

@@ -635,6 +635,18 @@ describe("client:download", function()
     end)
   end)
 
+  it("says why there can be no file", function()
+    local job = result_of(t, 1000)
+    for path, words in pairs { [t.folder] = "not a regular file but a folder",
+      ["/dev/full"] = "not a regular file but a device", [t.path "new/"] = "does not name a file",
+      [t.path "no/out.mp4"] = "out.mp4.part cannot be written: the folder does not exist",
+      [t.path(("n"):rep(252))] = ".part cannot be written: File name too long",
+      [t.path(("n"):rep(300))] = "nnn cannot be used: File name too long" } do
+      local err = refused(t.client():download(job, path))
+      assert(err.message:find(words, 1, true), err.message)
+    end
+  end)
+
   describe("to a place where no file can be", function()
     local cases = {
       ["a folder"] = function() return t.folder end,
