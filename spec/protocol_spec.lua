@@ -160,6 +160,17 @@ describe("the answer to client:info", function()
     assert.are.same({ id = ID, status = "queueing", data = { _id = ID, video_status = 1 } }, job)
   end)
 
+  it("is refused with what stands in the place of what should", function()
+    for value, words in pairs { ["true"] = "is a boolean.", ['"x"'] = "is a string.",
+      ["null"] = "is null.", ["2.5"] = "is the number 2.5.", ["[]"] = "is a table." } do
+      local _, err = answered(answer_with { video_status = value })
+      assert(err.message:find("data.video_status should be a whole number but " .. words, 1, true),
+        err.message)
+    end
+    local _, err = answered(answer_with { video_status = false })
+    assert(err.message:find("should be a whole number but is missing.", 1, true), err.message)
+  end)
+
   it("is refused by name when the code is not one", function()
     for _, value in ipairs(BAD_CODES) do
       local job, err = answered('{"code":' .. value .. ',"data":' .. data_with {} .. "}")
