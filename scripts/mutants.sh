@@ -1,7 +1,8 @@
 #!/bin/sh
-# mutants.sh [--full] [--seed N] [--count N] [--only FILE[:LINE]]: changes one conditional jump of the
-# core at a time, so that it is always or never taken, and sees whether a spec or a refusal notices.
-# A sample of 60 unless told otherwise; --full takes all, --only those of a file or line.
+# mutants.sh [--full] [--seed N] [--count N] [--only FILE[:LINE]] [--by SPEC]: changes one conditional
+# jump of the core at a time, so that it is always or never taken, and sees whether a spec or a refusal
+# notices. A sample of 60 unless told otherwise; --full takes all, --only those of a file or line; --by
+# asks only one of those who may notice, such as core_spec or refusals.
 set -eu
 
 scripts/setup.sh mutants

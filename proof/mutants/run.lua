@@ -1,5 +1,5 @@
--- run.lua BUILD [--full] [--seed N] [--count N] [--only FILE[:LINE]]: makes the mutants of the core and
--- lets the specs at them. BUILD/plain is a build without optimisation, in which every condition is
+-- run.lua BUILD [--full] [--seed N] [--count N] [--only FILE[:LINE]] [--by SPEC]: makes the mutants of
+-- the core and lets the specs at them. BUILD/plain is a build without optimisation, in which every condition is
 -- one jump; BUILD/reach says which lines each spec reaches. A mutant is noticed when a spec or the
 -- refusals fail twice on it, and do not on a sound module. See scripts/mutants.sh.
 
@@ -12,7 +12,7 @@ local WORKERS = 4   -- mutants at a time: specs wait more than they compute
 local PATIENCE = 30 -- seconds that a spec may take beyond three times its usual ones
 
 local build = table.remove(arg, 1)
-local count, seed, only = COUNT, os.time(), nil
+local count, seed, only, by_whom = COUNT, os.time(), nil, nil
 do
   local i = 1
   while arg[i] do
@@ -24,6 +24,8 @@ do
       count, i = assert(math.tointeger(arg[i + 1]), "--count takes a number"), i + 2
     elseif arg[i] == "--only" then
       only, count, i = assert(arg[i + 1], "--only takes a file"), math.huge, i + 2
+    elseif arg[i] == "--by" then
+      by_whom, i = assert(arg[i + 1], "--by takes a name"), i + 2
     else
       error("what is " .. arg[i] .. "?", 0)
     end
@@ -141,7 +143,7 @@ for name, seconds in read(build .. "/reach/seconds"):gmatch("(%S+) (%d+)\n") do
       end
     end
   end
-  if name ~= "packaging_spec" then
+  if name ~= "packaging_spec" and name == (by_whom or name) then
     watchers[#watchers + 1] = { name = name, seconds = tonumber(seconds), lines = lines,
       breadth = breadth, noticed = {} }
   end
