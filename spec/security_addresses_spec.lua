@@ -218,13 +218,6 @@ describe("a private address", function()
     assert.same({}, fixture.files(t.folder))
   end)
 
-  it("is not seen where a name leads to a public one", function()
-    local name = elsewhere.name "20010db8000000000000000000000001"
-    local said = said_of { ("https://%s:9/x.mp4"):format(name) }
-    assert.is_truthy(said:find("connects to 2001:db8::1\n", 1, true), said)
-    assert.is_truthy(said:find("connection_refused\n", 1, true), said)
-  end)
-
   it("is taken for what it is where names lead to it on purpose", function()
     local job = t.completed()
     local url = job.video:gsub("//127%.0%.0%.1:", "//" .. elsewhere.name("7f000001") .. ":")

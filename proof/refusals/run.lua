@@ -34,9 +34,10 @@ local ROW = "%-16s %-10s %-7s %7s %9s  %s"
 local PATIENCE = 8 -- seconds for a scenario: its calls have deadlines of one or two
 local COMPLAINTS = 5 -- of one cell that are shown
 local EARLIER = "an earlier film"
-local CRUCIAL = { memory = true, options = true } -- kinds of which --brief tries as many as usual
-local WORDED = { ["token lost"] = true, retries = true, errors = true } -- with words of the service's,
-                                                                        -- which may be lost
+local CRUCIAL = { memory = 60, options = 80 } -- so many first ones even if --brief
+local WORDED = { -- scenarios in which the service has words for a failure, which may be lost
+  ["token lost"] = true, retries = true, errors = true, ["newer libcurl"] = true,
+}
 local CREDENTIALS = { api_key = "a-key", client_id = "an-id", client_secret = "a-secret" }
 
 local wanted, most = {}, USUAL
@@ -213,7 +214,7 @@ end
 local function indexes(kind, asked)
   if wanted.index then return { tonumber(wanted.index) } end
   local list = {}
-  local first = CRUCIAL[kind] and math.max(most, USUAL) or most
+  local first = math.max(most, CRUCIAL[kind] or 0)
   local step = math.max(1, math.ceil((asked - first) / most))
   for i = 1, asked do
     if i <= first or i % step == 0 then list[#list + 1] = i end
