@@ -4,15 +4,15 @@ local fixture = require "support.fixture"
 local host = require "support.host"
 local snippets = require "support.snippets"
 
-local MPV = {
-  program = "mpv --no-config --idle --vo=null --ao=null --script=SCRIPT", lua = "5.2",
-}
+-- Without the scripts that it brings: they open and close files of their own.
+local PROGRAM = "mpv --no-config --idle --vo=null --ao=null --osc=no --ytdl=no "
+  .. "--load-osd-console=no --load-stats-overlay=no --load-auto-profiles=no --script=SCRIPT"
 
 describe("under mpv", function()
   local t = fixture.new(host.SERVICE)
 
   local function run(begin, code)
-    return begin(t, { program = MPV.program, lua = MPV.lua, code = code })
+    return begin(t, { program = PROGRAM, lua = "5.2", code = code })
   end
 
   it("the script of the page makes a film and plays it", function()
@@ -34,9 +34,14 @@ describe("under mpv", function()
       lipsync.use "mpv"
       local ticks = 0
       mp.add_periodic_timer(0.01, function() ticks = ticks + 1 end)
-      lipsync.spawn(function()
-        require "support.exercise".run(function() return ticks end)
-        mp.command "quit"
+      local started = false
+      mp.observe_property("idle-active", "bool", function(_, idle)
+        if not idle or started then return end
+        started = true
+        lipsync.spawn(function()
+          require "support.exercise".run(function() return ticks end)
+          mp.command "quit"
+        end)
       end)
     ]]):stood_it()
   end)
