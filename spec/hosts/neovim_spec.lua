@@ -68,8 +68,10 @@ describe("under Neovim", function()
     local run = start [[
       local lipsync = require "akool.lipsync"
       lipsync.use "neovim"
-      lipsync.spawn(error, "nobody joins")
-      vim.defer_fn(function() vim.cmd "qall!" end, 500)
+      lipsync.spawn(function()
+        vim.defer_fn(function() vim.cmd "qall!" end, 0)
+        error("nobody joins", 0)
+      end)
     ]]
     assert.is_truthy(run:ends_well():find "nobody joins")
   end)
