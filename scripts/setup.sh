@@ -19,7 +19,7 @@ packages() {
     # The programs that a script may run in, and the Luas that are hosts by themselves.
     hosts)
       packages luas && echo lua-socket neovim love mpv prosody
-      echo lua-cqueues libnginx-mod-http-lua haproxy
+      echo lua-cqueues lua-copas libnginx-mod-http-lua haproxy
       ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
@@ -116,7 +116,7 @@ apt install --no-install-recommends $missing
 
 # Debian starts a service it installs. The specs start servers of their own, so these, which nobody
 # asked for, go to rest again.
-for service in nginx prosody; do
+for service in nginx prosody haproxy; do
   case " $missing " in
     *" $service "*)
       if [ -d /run/systemd/system ]; then
