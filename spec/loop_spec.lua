@@ -6,7 +6,6 @@ local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
-local shell = require "support.shell"
 local uv = require "luv"
 
 local UNKNOWN = "66160f989dfc997ac289037b"
@@ -888,57 +887,25 @@ describe("the engine", function()
   end)
 end)
 
--- A module with fork, since Debian has none for Lua 5.4. No header is needed for so little.
-local FORK = [[
-#include <stdlib.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-typedef struct lua_State lua_State;
-long long luaL_checkinteger(lua_State *L, int index);
-void lua_pushinteger(lua_State *L, long long n);
-int fork_fork(lua_State *L) { lua_pushinteger(L, fork()); return 1; }
-int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-int fork_exit(lua_State *L) {
-  int status = (int)luaL_checkinteger(L, 1);
-  /* What is the parent's is never freed here, which is for no leak checker to judge. */
-  if (__lsan_do_recoverable_leak_check) _exit(status);
-  exit(status);
-}
-int fork_wait(lua_State *L) {
-  int status = -1;
-  waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0);
-  lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-  return 1;
-}
-]]
-
 describe("a forked child", function()
   local t = fixture.new { credits = 1e9 }
-  local fork, wait, exit
+  local process
 
   --- Run `f` in a child; true if it returned.
   local function in_child(f)
     io.stdout:flush() -- or what waits to be printed is printed by both
-    local pid = fork()
+    local pid = process.fork()
     if pid == 0 then
       local ok, why = pcall(f)
       if not ok then io.stderr:write("in the child: ", tostring(why), "\n") end
-      exit(ok and 0 or 1)
+      process.exit(ok and 0 or 1)
     end
-    return wait(pid) == 0
+    return process.wait(pid) == 0
   end
 
   local function compiled()
-    local source, library = t.path "fork.c", t.path "fork.so"
-    local file = assert(io.open(source, "w"))
-    file:write(FORK)
-    file:close()
-    if not shell.succeeds("cc -shared -fPIC -o %s %s", library, source) then return false end
-    fork = assert(package.loadlib(library, "fork_fork"))
-    wait = assert(package.loadlib(library, "fork_wait"))
-    exit = assert(package.loadlib(library, "fork_exit"))
-    return true
+    process = require("support.fork").load(t.path "fork")
+    return process ~= nil
   end
 
   it("leaves its parent's exchange alone and works with an engine of its own", function()

@@ -6,8 +6,7 @@ local server = require "support.server"
 local snippets = require "support.snippets"
 local sockets = require "support.sockets"
 
-local PAGE = "docs/embedding.md"
-local CONFIGURATION = snippets.under(PAGE, "HAProxy", "haproxy")[1].text
+local CONFIGURATION = snippets.under("docs/embedding.md", "HAProxy", "haproxy")[1].text
   :gsub("film%.lua", "script.lua"):gsub("127%.0%.0%.1:8080", "127.0.0.1:PORT")
   :gsub("global\n", "global\n  nbthread 2\n")
   .. "  http-request return status 200 content-type text/plain string hello if { path /hello }\n"
@@ -47,7 +46,7 @@ describe("under HAProxy", function()
   end
 
   it("the configuration and the script of the page make a film", function()
-    local run = start(snippets.under(PAGE, "HAProxy", "lua")[1].text)
+    local run = start(snippets.under("docs/embedding.md", "HAProxy", "lua")[1].text)
     assert.equal("film.mp4", run:get "/film")
     run:stop()
     run:has_film "film.mp4"

@@ -138,6 +138,22 @@ http {
     for i = 1, 10 do run:has_film(i .. ".mp4") end
   end)
 
+  it("each phase of a request that may wait does, and timers do", function()
+    local run = serve({ ["/phases"] = [[
+      set_by_lua_block $slept { return "" }
+      rewrite_by_lua_block { ngx.var.slept = ngx.var.slept .. tostring(lipsync.sleep(0.01)) }
+      access_by_lua_block { ngx.var.slept = ngx.var.slept .. " " .. tostring(lipsync.sleep(0.01)) }
+      content_by_lua_block {
+        local slept
+        ngx.timer.at(0, function() slept = lipsync.sleep(0.01) end)
+        while slept == nil do lipsync.sleep(0.005) end
+        ngx.print(ngx.var.slept, " ", tostring(slept))
+      }
+    ]] })
+    assert.equal("true true true", run:get "/phases")
+    run:stop()
+  end)
+
   it("a coroutine may wait; a call where nginx cannot wait raises and says what to do", function()
     local run = serve({
       ["/filter"] = [[
