@@ -143,3 +143,42 @@ describe("a host whose coroutines wait", function()
     assert.equal(2, refused)
   end)
 end)
+
+describe("a host that cannot watch a descriptor", function()
+  local interval = require "akool.lipsync.interval"
+
+  --- An engine with so many exchanges under way, that has something to do by itself after so long.
+  local function engine(running, timeout)
+    return {
+      stats = function() return { running = running } end,
+      timeout = function() return timeout end,
+    }
+  end
+
+  --- Nobody has looked for a while.
+  local function rest()
+    uv.sleep(150)
+    interval(engine(0), 0)
+  end
+
+  it("looks often while something is on its way, else when the engine has to do", function()
+    rest()
+    assert.equal(0.005, interval(engine(1), 3600))
+    assert.equal(0.1, interval(engine(0), 3600))
+    assert.equal(0.1, interval(engine(0, 7), 3600))
+    assert.equal(0.02, interval(engine(0, 0.02), 3600))
+    assert.equal(0.002, interval(engine(1, 0.002), 3600))
+    assert.equal(0, interval(engine(1), 0))
+  end)
+
+  it("looks more rarely when many look, and often again when they are through", function()
+    rest()
+    local began, longest = core.now(), 0
+    repeat longest = math.max(longest, interval(engine(1), 3600)) until core.now() > began + 0.3
+    assert.is_true(longest > 0.005 and longest <= 1)
+    assert.equal(0, interval(engine(1), 0))
+    rest()
+    rest()
+    assert.equal(0.005, interval(engine(1), 3600))
+  end)
+end)
