@@ -80,6 +80,39 @@ describe("under copas", function()
     end
   end)
 
+  it("a thread hears of its news although another one waits, too", function()
+    local runs = on_its_luas(host.start, [[
+      local copas = require "copas"
+      local lipsync = require "akool.lipsync"
+      lipsync.use "copas"
+      local through = false
+      copas.addthread(function()
+        for _ = 1, 5 do assert(lipsync.credits()) end
+        through = true
+      end)
+      copas.addthread(function() lipsync.sleep(3600) end)
+      while not through do copas.step() end
+      print "through"
+    ]])
+    for _, run in ipairs(runs) do assert.equal("through\n", run:ends_well()) end
+  end)
+
+  it("a coroutine that copas does not resume is told so when somebody else does", function()
+    local runs = on_its_luas(host.start, [[
+      local copas = require "copas"
+      local lipsync = require "akool.lipsync"
+      lipsync.use "copas"
+      copas.addthread(function()
+        local own = coroutine.create(lipsync.sleep)
+        coroutine.resume(own, 1)
+        print(coroutine.resume(own))
+      end)
+    ]])
+    for _, run in ipairs(runs) do
+      assert.is_truthy(run:ends_well():find "^false\tcopas cannot wait.*lipsync%.spawn")
+    end
+  end)
+
   it("a call in the main chunk, and a task that waits by its means, are told what to do", function()
     local runs = on_its_luas(host.start, [[
       local copas = require "copas"
