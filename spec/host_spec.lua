@@ -1,6 +1,7 @@
 -- host: waiting through the loop of a host. The host here is a few lines, so that it does what a real
 -- one does only at times; the real ones are in spec/hosts.
 
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
@@ -126,6 +127,40 @@ describe("a host whose coroutines wait", function()
     end)
     run_loop()
     assert.is_truthy(errors[1]:find "lipsync%.sleep")
+  end)
+
+  it("is not asked to where no coroutine can yield: a call raises, and sends nothing", function()
+    local client, fine, result = t.client(), nil, nil
+    local function create()
+      fine, result = pcall(client.create, client, { video_url = t.video, audio_url = t.audio })
+    end
+    begin(function() string.gsub("x", "x", create) end)
+    assert.is_false(fine)
+    assert.equal(compat.CANNOT_YIELD, result)
+    assert.same({}, waiting)
+    assert.equal(0, core.engine():stats().calls)
+    begin(create)
+    run_loop()
+    assert.equal(compat.pcall_yields, fine) -- not in Lua 5.1
+    assert.equal(fine and result or compat.CANNOT_YIELD, result)
+    assert.equal(fine and 1 or 0, #t.service:requests "create")
+  end)
+
+  it("that raises ends the call that waits, and the coroutine that drives the tasks", function()
+    lipsync.use(false)
+    lipsync.use {
+      wait = function() error("the host broke", 0) end,
+      spawn = function(f) waiting[coroutine.create(f)] = 0 end,
+    }
+    begin(function()
+      local own = coroutine.create(function() lipsync.sleep(60) end)
+      assert.same({ false, "the host broke" }, { coroutine.resume(own) })
+    end)
+    if not compat.pcall_yields then collectgarbage() end -- Lua 5.1 leaves the end to its collector
+    assert.equal(0, core.engine():stats().calls)
+    local task = lipsync.spawn(lipsync.sleep, 60)
+    assert.same({ false, "the host broke" }, { coroutine.resume((next(waiting))) })
+    task:cancel()
   end)
 
   it("tries again to have its own coroutine drive the tasks where it refused one", function()

@@ -2,6 +2,7 @@
 -- those who wait. The host here is this spec; the real ones are in spec/hosts.
 
 local child = require "support.child"
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lfs = require "lfs"
@@ -239,6 +240,17 @@ describe("under a host that calls back,", function()
     end)
     run_host()
     assert.is_truthy(why:find("Waiting here would block this spec", 1, true), why)
+  end)
+
+  it("a task does where no coroutine can yield, and says that it is for this", function()
+    local client, why = t.client(), {}
+    lipsync.spawn(function()
+      string.gsub("x", "x", function() why[1] = select(2, pcall(client.info, client, UNKNOWN)) end)
+      if not compat.pcall_yields then why[2] = select(2, pcall(client.info, client, UNKNOWN)) end
+    end)
+    run_host()
+    for i = 1, compat.pcall_yields and 1 or 2 do assert.equal(compat.CANNOT_YIELD, why[i]) end
+    assert.same({}, t.service:requests())
   end)
 
   it("its callbacks may cancel a task, but not wait for one", function()

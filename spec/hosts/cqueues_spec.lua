@@ -76,7 +76,7 @@ describe("under cqueues", function()
       lipsync.use "cqueues"
       local controller = cqueues.new()
       controller:wrap(function()
-        coroutine.wrap(function() print(pcall(lipsync.sleep, 1)) end)()
+        print(coroutine.resume(coroutine.create(lipsync.sleep), 1))
       end)
       assert(controller:loop())
     ]])

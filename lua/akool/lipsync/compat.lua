@@ -51,6 +51,15 @@ function compat.running()
   if not is_main then return co end
 end
 
+--- Can a coroutine yield inside pcall?
+compat.pcall_yields = jit ~= nil or _VERSION ~= "Lua 5.1"
+
+--- What to say where `can_yield` says no.
+compat.CANNOT_YIELD = compat.pcall_yields
+  and "Nothing can wait inside a callback such as that of string.gsub: do it outside."
+  or "On Lua 5.1 nothing can wait inside pcall, the iterator of a for loop, or a callback such as "
+    .. "that of string.gsub: do it outside."
+
 -- Lua 5.1 cannot yield across a function in C that called us back, 5.2 and LuaJIT only across these.
 local transparent = {}
 if jit or _VERSION == "Lua 5.2" then transparent[pcall], transparent[xpcall] = true, true end

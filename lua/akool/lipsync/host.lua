@@ -1,6 +1,7 @@
 -- host: whose loop it is that waits. Without a host it is ours, which blocks in the engine; with one,
 -- the host's own loop goes on meanwhile, and an adapter says how. Those for known hosts are in `loop/`.
 
+local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 
 local host = {}
@@ -158,14 +159,17 @@ end
 ---@param seconds number
 ---@return any problem  # why that is impossible here
 function host.wait(seconds)
+  local stuck = compat.running() ~= nil and not compat.can_yield()
+  if stuck and not (adapter.watch and adapter.wait) then return compat.CANNOT_YIELD end
   if not adapter.wait then
     return ("Waiting here would block %s: do it inside lipsync.spawn(function() … end)."):format(
       name_of(adapter))
   end
   local engine = core.engine()
   if not engine then return nil end
-  if not adapter.watch then return adapter.wait(engine, seconds) end
-  return select(2, pcall(adapter.wait, engine, seconds)) -- its loop runs in here; nothing yields
+  if not (adapter.watch or compat.pcall_yields) then return adapter.wait(engine, seconds) end
+  local problem = select(2, pcall(adapter.wait, engine, seconds))
+  return problem and stuck and compat.CANNOT_YIELD or problem
 end
 
 return host

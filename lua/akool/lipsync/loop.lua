@@ -47,7 +47,7 @@ local active         -- the task that was resumed last, while it runs
 local known          -- the engine of the last turn
 local driving = 0    -- how many wait outside of tasks, for a host
 local ended = false  -- a task has, which one of them may be waiting for
-local attended = false -- a coroutine of the host's drives the tasks
+local driver         -- the coroutine of the host's that drives the tasks; true until it begins
 local broken = false -- memory ran out while something above was changed: see `recover`
 
 -- What a host's function that waits yields is for the host, which never gets it from a task.
@@ -164,18 +164,23 @@ local function wake(slot)
   make_runnable(task)
 end
 
+--- Does a coroutine of the host's drive the tasks? One that broke does not.
+local function attended()
+  return driver == true or driver ~= nil and status(driver) ~= "dead"
+end
+
 --- The engine wakes all who wait for a host when an op has news. Nor must they miss what came of it
 --- in a turn of one of them.
 local function tell_others()
-  if (driving > 0 or attended) and (ended or first <= last) then host.wake() end
+  if (driving > 0 or attended()) and (ended or first <= last) then host.wake() end
   ended = false
 end
 
 --- One turn: let the engine work, wait up to `timeout` seconds if there is nothing to do, then run
 --- every task that has news.
 local function turn(timeout)
-  local _, is_main = running()
-  if is_main and driving == 0 then depth, active = 0, nil end -- what an interrupt may have left
+  -- What an interrupt may have left.
+  if not compat.running() and driving == 0 then depth, active = 0, nil end
   if broken then
     recover()
     timeout = 0 -- somebody's wait may be over
@@ -204,7 +209,7 @@ local function turn(timeout)
   active, depth = outer, level
   tell_others()
   if not fine then
-    broken, attended = true, false
+    broken = true
     error(why, 0)
   end
   if depth == 0 and first > last then first, last = 1, 0 end -- numbers that stay small stay cheap
@@ -274,14 +279,17 @@ end
 
 --- Drive the tasks, in a coroutine of the host's own.
 local function drive_all()
+  local problem
+  driver = running()
   while alive > 0 do
-    local problem = pause()
+    problem = pause()
     if problem then break end
     depth, active = 0, nil -- the host resumed us, so nothing of ours is below
     turn(0)
     for _ = 1, #orphans do host.spawn(settle) end
   end
-  attended = false
+  driver = nil
+  if problem then error(problem, 0) end
 end
 
 --- See to it that a new task goes on although nobody waits for it, if the host has a way.
@@ -292,9 +300,9 @@ local function attend(task)
     error(problem, 0)
   end
   host.wake()
-  if attended then return end
-  attended = true -- the host may run it at once
-  if not host.spawn(drive_all) then attended = false end
+  if attended() then return end
+  driver = true -- the host may run it at once
+  if not host.spawn(drive_all) then driver = nil end
 end
 
 --- The coroutine that is running as a task, for as long as it waits; nil where the host cannot watch.
