@@ -77,6 +77,13 @@ describe("lipsync.use", function()
     assert.is_nil(lipsync.use())
   end)
 
+  it("refuses the hosts that have no module to miss, anywhere but inside them", function()
+    for name, host in pairs { nginx = "nginx", haproxy = "HAProxy", neovim = "Neovim" } do
+      local said = refusal(name)
+      assert.is_truthy(said:find(("%s cannot be joined here: this is not %s$"):format(name, host)))
+    end
+  end)
+
   it("hands its options to an adapter that takes some", function()
     local name, got = "akool.lipsync.loop.fit", nil
     package.loaded[name] = function(options)

@@ -4,7 +4,7 @@
 local interval = require "akool.lipsync.interval"
 
 local core = core -- luacheck: ignore 113
-if not (core and core.msleep) then error "this is not HAProxy" end
+if not (core and core.msleep) then error("this is not HAProxy", 0) end
 
 local ELSEWHERE = "HAProxy cannot wait here: call it in a task (core.register_task), an action or "
   .. "a service, and not in a coroutine of your own."

@@ -2,6 +2,7 @@
 -- nothing may in a callback of libuv's, so each step is scheduled. The editor never waits.
 
 local vim = vim -- luacheck: ignore 113 (Neovim's only global)
+if not vim then error("this is not Neovim", 0) end
 local uv = vim.uv or vim.loop
 
 local poll, watched -- one handle for all: libuv has no second for a descriptor

@@ -4,7 +4,7 @@
 local interval = require "akool.lipsync.interval"
 
 local ngx = ngx -- luacheck: ignore 113
-if not ngx then error "this is not nginx" end
+if not ngx then error("this is not nginx", 0) end
 
 ---@type akool.lipsync.Host
 return {
