@@ -355,6 +355,7 @@ int luaopen_akool_lipsync_core(lua_State *L) {
   akl_lua_register(L, akl_core_client_functions);
   akl_lua_register(L, akl_core_start_functions);
   akl_lua_register(L, akl_core_value_functions);
+  akl_lua_register(L, akl_core_webhook_functions);
   lua_pushliteral(L, AKL_VERSION);
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, info->version);

@@ -1,7 +1,7 @@
 /*
 ** core: what the files of this room share. `core.c` is the module and its engine, `core_client.c`
 ** settings and clients, `core_start.c` the beginnings of ops, `core_op.c` ops, `core_value.c` errors
-** and events as Lua tables.
+** and events as Lua tables, `core_webhook.c` deliveries.
 */
 #ifndef AKL_CORE_H
 #define AKL_CORE_H
@@ -87,6 +87,7 @@ struct akl_settings *akl_core_check_settings(lua_State *L, int index);
 extern const luaL_Reg akl_core_client_functions[];
 extern const luaL_Reg akl_core_start_functions[];
 extern const luaL_Reg akl_core_value_functions[];
+extern const luaL_Reg akl_core_webhook_functions[];
 
 /* [-0, +0, m] Make the metatables of a file. */
 void akl_core_open_client(lua_State *L);

@@ -8,7 +8,7 @@ enum { DEPTH_MAX = 64 }; /* of nested JSON */
 /* {====== JSON ====== */
 
 const char akl_json_decode[] = "decode";
-static const char json_encode[] = "encode";
+const char akl_json_encode[] = "encode";
 
 /* [-0, +0, e] Call a configuration function of the instance on top with one argument. */
 static void configure(lua_State *L, const char *name, int number, bool is_flag) {
@@ -37,13 +37,13 @@ void akl_protocol_open(lua_State *L) {
   lua_getfield(L, -1, "decode");
   akl_lua_rawsetp(L, LUA_REGISTRYINDEX, akl_json_decode);
   lua_getfield(L, -1, "encode");
-  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, json_encode);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, akl_json_encode);
   lua_pop(L, 2);
 }
 
 /* [-1, +1, m] Encode the table on top. */
 static void encode(lua_State *L) {
-  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, json_encode);
+  akl_lua_rawgetp(L, LUA_REGISTRYINDEX, akl_json_encode);
   lua_insert(L, -2);
   lua_call(L, 1, 1);
 }

@@ -12,11 +12,17 @@
 #include "answer.h"
 #include "call.h"
 
-/* Its address is where the registry keeps lua-cjson's decode, of an instance of our own. */
-extern const char akl_json_decode[];
+/* Their addresses are where the registry keeps lua-cjson's decode and encode, of an instance of our
+** own. */
+extern const char akl_json_decode[], akl_json_encode[];
 
 /* [-0, +0, e] Prepare lua-cjson; raises when it is missing. To be called once per state. */
 void akl_protocol_open(lua_State *L);
+
+/* [-0, +0, m] Make the table on top fit for a user, all the way down: lua-cjson hands back floats
+** where the service wrote integers, and light userdata for null. False when there is a number in it
+** that no number can hold (1e400). */
+bool akl_protocol_tidy(lua_State *L);
 
 /* Where requests of this kind go; NULL if they do not go to the service. */
 const struct akl_endpoint *akl_protocol_endpoint(enum akl_call_kind kind);

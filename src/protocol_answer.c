@@ -36,17 +36,14 @@ static bool replace(lua_State *L) {
   return isfinite(n);
 }
 
-/* [-0, +0, m] Make the table on top fit for a user, all the way down: lua-cjson hands back floats
-** where the service wrote integers, and light userdata for null. False when there is a number in it
-** that no number can hold (1e400). */
-static bool tidy(lua_State *L) {
+bool akl_protocol_tidy(lua_State *L) {
   bool fine = true;
   luaL_checkstack(L, 4, "JSON");
   lua_pushnil(L);
   while (lua_next(L, -2) != 0) {
     switch (lua_type(L, -1)) {
     case LUA_TTABLE:
-      fine = tidy(L) && fine;
+      fine = akl_protocol_tidy(L) && fine;
       lua_pop(L, 1);
       break;
     case LUA_TNUMBER:
@@ -269,7 +266,7 @@ static void read_job(lua_State *L, const struct akl_call *c, int data, struct ak
                     a);
   if (is_good(a)) {
     lua_pushvalue(L, data);
-    if (!tidy(L))
+    if (!akl_protocol_tidy(L))
       akl_error_set(&a->error, AKL_CAUSE_WRONG_FIELD,
                     "The answer's field data has a number in it that is too large to be one.");
     lua_setfield(L, -2, "data");
