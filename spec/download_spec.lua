@@ -3,7 +3,7 @@
 local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
 local shell = require "support.shell"

@@ -3,7 +3,7 @@
 
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local lipsync = require "akool.lipsync"
 local uv = require "luv"
 

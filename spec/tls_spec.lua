@@ -4,7 +4,7 @@
 local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local lipsync = require "akool.lipsync"
 local nginx = require "support.nginx"
 local silent = require "support.silent"

@@ -123,6 +123,9 @@ bool akl_call_ended(struct akl_call *c, struct akl_transfer *t);
 ** result of a call that is over). 'answer' stays the caller's. */
 bool akl_call_answered(struct akl_call *c, struct akl_transfer *t, struct akl_answer *answer);
 
+/* There may be news of the job that it follows: ask now instead of at the next moment of the schedule. */
+void akl_call_hurry(struct akl_call *c);
+
 /* End it now, with this cause; fine when it is over. */
 void akl_call_cancel(struct akl_call *c, enum akl_cause cause, const char *why);
 

@@ -64,6 +64,13 @@ void akl_poll_again(struct akl_call *c) {
   akl_call_pause(c, now + next_wait(c, now));
 }
 
+void akl_call_hurry(struct akl_call *c) {
+  if (c->kind != AKL_POLL || c->state != AKL_PAUSED || c->failures > 0)
+    return;
+  akl_call_pause(c, akl_now());
+  akl_engine_wake(c->engine);
+}
+
 bool akl_poll_may_go(struct akl_call *c) {
   akl_usec now = c->engine->now;
   akl_usec turn = c->has_turn ? now : akl_pace_turn(&c->client->pace, now);

@@ -263,6 +263,15 @@ static int op_cancel(lua_State *L) {
   return 0;
 }
 
+/* op:hurry(): somebody says that there is news. A poll that waits for its next request sends it now, if
+** its client's pace allows; anything else goes on as it does. */
+static int op_hurry(lua_State *L) {
+  struct akl_call *c = &check_op(L)->call;
+  if (c->engine != NULL && !akl_engine_foreign(c->engine))
+    akl_call_hurry(c);
+  return 0;
+}
+
 /* op:over(): has it ended? */
 static int op_over(lua_State *L) {
   lua_pushboolean(L, check_op(L)->call.state == AKL_OVER);
@@ -289,6 +298,7 @@ static int op_tostring(lua_State *L) {
 static const luaL_Reg op_methods[] = {
     {"next", op_next},
     {"cancel", op_cancel},
+    {"hurry", op_hurry},
     {"over", op_over},
     {NULL, NULL},
 };

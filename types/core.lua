@@ -95,6 +95,39 @@ function core.codes() end
 ---@return akool.lipsync.core.Entry[]
 function core.causes() end
 
+-- Webhooks -------------------------------------------------------------------------------------
+
+--- Open a delivery. The secret has 16, 24 or 32 bytes; timestamp and nonce are as they were sent.
+---@param client_id string
+---@param client_secret string
+---@param timestamp string
+---@param nonce string
+---@param signature string
+---@param sealed string # base64, at most 64 KiB
+---@return boolean? fine # nil: memory ran out
+---@return string? text # what was in it; if it is not fine some bytes, to be treated alike
+function core.open_delivery(client_id, client_secret, timestamp, nonce, signature, sealed) end
+
+--- Seal a text as the service does.
+---@param client_id string
+---@param client_secret string
+---@param timestamp string
+---@param nonce string
+---@param text string
+---@return string? signature # nil: memory ran out
+---@return string? sealed
+function core.seal_delivery(client_id, client_secret, timestamp, nonce, text) end
+
+--- The table in a JSON text; whole numbers are integers, null is absent. Raises when it is none.
+---@param text string
+---@return table
+function core.decode(text) end
+
+--- A value as JSON. Raises for what JSON cannot hold.
+---@param value any
+---@return string
+function core.encode(value) end
+
 -- The engine -----------------------------------------------------------------------------------
 
 --- What moves every op forward. Its methods raise once it is closed, and those that would touch its
@@ -239,6 +272,10 @@ function Op:next() end
 
 --- End it now; its last word is an error of kind "cancelled". Does nothing when it is over.
 function Op:cancel() end
+
+--- There may be news: a poll that waits for its next request sends it now, if its client's pace
+--- allows. Anything else goes on as it does.
+function Op:hurry() end
 
 --- Has it ended?
 ---@return boolean

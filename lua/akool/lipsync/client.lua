@@ -232,6 +232,10 @@ function Client:generate(params, path, opts)
   check_path(path, 2)
   fine, err = core.try_path(await.settings(self, opts), path)
   if not fine then return nil, err end
+  if opts and opts.webhook and opts.webhook.url and not params.webhook_url then
+    params = { video_url = params.video_url, audio_url = params.audio_url,
+      webhook_url = opts.webhook.url }
+  end
   local made
   made, err = create(self, params, opts)
   if not made then return nil, err end

@@ -17,6 +17,18 @@ local function age_of(given)
   return type(created_at) == "number" and math.max(0, os.time() - created_at) or 0
 end
 
+-- With a receiver of webhooks, polls only have to catch a delivery that was lost.
+local RARELY = { first = 60, factor = 1.5, max = 300, jitter = 0.2 }
+
+--- The settings of a call that follows a job.
+local function settings_of(client, opts)
+  if opts and opts.webhook and not opts.poll then
+    opts = setmetatable({ poll = RARELY }, { __index = opts })
+    return options.settings(options.merge(client.merged, opts))
+  end
+  return await.settings(client, opts)
+end
+
 --- What following a job has to remember. Of the job itself only the status, so that whoever waits for
 --- many of them does not keep their data. `told` is a status that the caller has told already.
 ---@param client akool.lipsync.Client
@@ -26,19 +38,23 @@ end
 ---@param told string?
 ---@return table following
 function follow.new(client, given, id, opts, told)
-  return { client = client, settings = await.settings(client, opts), id = id, opts = opts,
+  return { client = client, settings = settings_of(client, opts), id = id, opts = opts,
     status = told, age = age_of(given) }
 end
 
 local function start(following)
   local op, err = following.client.core:poll(following.settings, following.id, following.age)
+  local receiver = following.opts and following.opts.webhook
   following.op = op
+  if op and receiver then following.hearing = receiver:follow(following.id, op) end
   return op, err
 end
 
---- The next news of the job, from the op under way.
+--- The next news of the job, from the op under way, or from a delivery that was trusted.
 local function news(following)
   local kind, value = await.news(following.client, following.op, following.opts, "status")
+  local hearing = following.hearing
+  if hearing and hearing.event then return hearing.event:job() end
   if kind == "failed" then return nil, value end
   return value
 end
@@ -71,13 +87,14 @@ function follow.advance(following)
   if following.over then return nil end
   local found, err = ask(following)
   if not found then
-    following.over = true
+    follow.stop(following)
     if err.job then err.job.status = err.job.status or following.status end
     return "error", err
   end
   following.over = found.status == "completed" or found.status == "failed"
   local told = following.status == found.status
   following.status = found.status
+  if following.over then follow.stop(following) end
   if told and not following.over then return follow.advance(following) end
   return found.status, setmetatable(found, following.client.jobs)
 end
@@ -85,7 +102,9 @@ end
 --- Ask no more.
 ---@param following table
 function follow.stop(following)
+  following.over = true
   if following.op then following.op:cancel() end
+  if following.hearing then following.hearing.stop() end
 end
 
 --- What the service says about a failure, if it does. The fields are not documented; these were
@@ -127,7 +146,7 @@ end
 function follow.wait(client, given, id, opts, told)
   local on_status = opts and opts.on_status or client.merged.on_status
   local on_event = opts and opts.on_event or client.merged.on_event
-  if not (on_status or on_event or client.renew or options.logging) then
+  if not (on_status or on_event or client.renew or options.logging or opts and opts.webhook) then
     return wait_quietly(client, await.settings(client, opts), id, age_of(given))
   end
   local following = follow.new(client, given, id, opts, told)

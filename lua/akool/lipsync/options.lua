@@ -62,6 +62,12 @@ local function proxy(value)
   if value ~= false and plain_text(value) then return "a URL, or false for none" end
 end
 
+local function receiver(value)
+  if type(value) ~= "table" or type(value.follow) ~= "function" then
+    return "a receiver, which webhook.listen returns"
+  end
+end
+
 --- The fields of the option `poll`: each with its test.
 local poll_fields = {
   first = seconds,
@@ -123,6 +129,8 @@ options.list = {
     meaning = "a download may replace a file" },
   { name = "resume", scope = "both", default = true, check = is "boolean",
     meaning = "a download goes on where an earlier one stopped" },
+  { name = "webhook", scope = "call", check = receiver,
+    meaning = "a receiver (webhook.listen) whose deliveries end the wait" },
   { name = "on_status", scope = "both", check = is "function",
     meaning = "called with (status, job) at every change that wait or generate see" },
   { name = "on_progress", scope = "both", check = is "function",

@@ -239,4 +239,31 @@ function webhook.handler(opts)
   end
 end
 
+---@class akool.lipsync.ListenOptions: akool.lipsync.WebhookOptions
+---@field host string?            # default "127.0.0.1": a proxy with TLS stands in front
+---@field port integer?           # default 0: any; see `receiver.port`
+---@field path string?            # default "/"
+---@field url string?             # what the service should call: `generate` passes it on
+---@field trust boolean?          # believe a delivery without asking the service; default false
+---@field max_connections integer? # default 100
+---@field on_event (fun(event: akool.lipsync.WebhookEvent))?
+---@field on_error (fun(why: any))? # what on_event raised; default: printed to stderr
+
+local LISTEN_TYPES = { host = "string", port = "number", path = "string", url = "string",
+  trust = "boolean", max_connections = "number", on_event = "function", on_error = "function" }
+
+--- Receive deliveries, in luv's loop. Pass the receiver as the option `webhook` of `wait`, `poll` or
+--- `generate`.
+---@param opts akool.lipsync.ListenOptions
+---@return akool.lipsync.Receiver?
+---@return akool.lipsync.Error? # "webhook_credentials", "webhook_listen"
+function webhook.listen(opts)
+  webhook.check(opts, 2, LISTEN_TYPES)
+  local handle, err = webhook.handler { client_id = opts.client_id, tolerance = opts.tolerance,
+    client_secret = opts.client_secret, seen = opts.seen }
+  if not handle then return nil, err end
+  local receiver = require "akool.lipsync.webhook.receiver" -- needs luv, which the rest does not
+  return receiver.listen(handle, opts)
+end
+
 return webhook

@@ -1,7 +1,7 @@
 --- The calls that are made over a bad network, and for each of them what is right: nothing, or a
 --- sentence about what is wrong with a success. A failure is judged by who ordered the fault.
 
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local uv = require "luv"
 
 local calls = {}

@@ -2,7 +2,7 @@
 -- a folder on a real disk.
 
 local core = require "akool.lipsync.core"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local uv = require "luv"

@@ -1,7 +1,7 @@
 --- The faults that were ordered from the mock service: which of them takes a request, and what it
 --- does to the answer and to the way the answer is sent. What needs a socket is in server.lua.
 
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local service = require "akool.lipsync.mock.service"
 
 local GATEWAY_PAGE = "<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n"
@@ -298,7 +298,7 @@ end
 ---@param fault table
 ---@param answer akool.lipsync.mock.answer
 ---@param bodiless boolean the answer to HEAD
----@return akool.lipsync.mock.source
+---@return akool.lipsync.http.source
 ---@return string finish "keep" or "fin"
 function faults.frame(fault, answer, bodiless)
   local source, finish = answer.source, "keep"

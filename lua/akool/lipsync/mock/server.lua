@@ -5,7 +5,7 @@
 local uv = require "luv"
 local clip = require "akool.lipsync.mock.clip"
 local faults = require "akool.lipsync.mock.faults"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local service = require "akool.lipsync.mock.service"
 
 local KEPT_REQUESTS = 20000
@@ -135,7 +135,7 @@ end
 --- Does what a verb says. The same for both channels.
 ---@param verb string
 ---@param args table
----@param asking? akool.lipsync.mock.connection
+---@param asking? akool.lipsync.http.connection
 ---@return any result nil if it cannot be done
 ---@return string? err
 function server:control(verb, args, asking)

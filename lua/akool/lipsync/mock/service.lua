@@ -3,7 +3,7 @@
 --- function that needs the time is told it (seconds since 1970 on the service's clock).
 
 local cjson = require "cjson"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 
 local json = cjson.new()
 json.decode_invalid_numbers(false)
@@ -91,7 +91,7 @@ end
 ---@field status integer
 ---@field headers table<string, string>
 ---@field document? table what becomes JSON
----@field source? akool.lipsync.mock.source a body that is not JSON
+---@field source? akool.lipsync.http.source a body that is not JSON
 
 local function reply(document, status, headers)
   headers = headers or {}
@@ -177,7 +177,7 @@ local function body_of(request)
 end
 
 --- Answers a request to the API, that is: to anything but a file.
----@param request akool.lipsync.mock.request
+---@param request akool.lipsync.http.request
 ---@param now number
 ---@return akool.lipsync.mock.answer
 function service:answer(request, now)
@@ -322,7 +322,7 @@ end
 -- Files ------------------------------------------------------------------------------------
 
 --- Finds the job whose result a path names, or says why it cannot be had.
----@param request akool.lipsync.mock.request
+---@param request akool.lipsync.http.request
 ---@param now number
 ---@return akool.lipsync.mock.job?
 ---@return akool.lipsync.mock.answer? refused
@@ -356,14 +356,14 @@ local function range_of(text, size)
 end
 
 ---@class akool.lipsync.mock.entity a file as the storage holds it
----@field source akool.lipsync.mock.source
+---@field source akool.lipsync.http.source
 ---@field etag string
 ---@field modified number
 ---@field type string
 
 --- Answers a request for a file: all of it, the part that was asked for, or 416. A fault may take
 --- away ranges (`norange`), answer another one (`wrong_range`), change or drop the ETag (`etag`).
----@param request akool.lipsync.mock.request
+---@param request akool.lipsync.http.request
 ---@param entity akool.lipsync.mock.entity
 ---@param fault? table
 ---@return akool.lipsync.mock.answer

@@ -1,6 +1,6 @@
---- The HTTP/1.1 of the mock service: a reader that turns bytes into requests, sources that bodies
---- come from, and a connection that can send an answer in every way, the broken ones included.
---- It knows nothing of Akool.
+--- The HTTP/1.1 of our servers, the mock service and the receiver of webhooks: a reader that turns bytes
+--- into requests, sources that bodies come from, and a connection that can send an answer in every way,
+--- the broken ones included. It knows nothing of Akool.
 
 local uv = require "luv"
 
@@ -97,7 +97,7 @@ end
 
 -- The reader -------------------------------------------------------------------------------
 
----@class akool.lipsync.mock.request
+---@class akool.lipsync.http.request
 ---@field method string
 ---@field target string as it was sent
 ---@field path string
@@ -108,7 +108,7 @@ end
 ---@field complete boolean
 ---@field keep_alive boolean
 
----@class akool.lipsync.mock.reader
+---@class akool.lipsync.http.reader
 local reader = {}
 reader.__index = reader
 
@@ -116,9 +116,11 @@ reader.__index = reader
 --- after the headers, `on:request(request)` after the body, and `on:bad(status)` for what is not
 --- HTTP. After a request it waits for `next`.
 ---@param on table
----@return akool.lipsync.mock.reader
-function http.reader(on)
-  return setmetatable({ on = on, buffer = "", stage = "line", stopped = false }, reader)
+---@param max_body? integer bytes; a longer body is answered with 413
+---@return akool.lipsync.http.reader
+function http.reader(on, max_body)
+  return setmetatable({ on = on, buffer = "", stage = "line", stopped = false,
+    max_body = max_body or MAX_BODY }, reader)
 end
 
 function reader:bad(status)
@@ -150,7 +152,7 @@ function reader:head()
   local length = headers["content-length"] or "0"
   if headers["transfer-encoding"] then return self:bad(501) end
   if not length:find("^%d+$") then return self:bad(400) end
-  if tonumber(length) > MAX_BODY then return self:bad(413) end
+  if tonumber(length) > self.max_body then return self:bad(413) end
 
   local connection = (headers.connection or ""):lower()
   request.headers = headers
@@ -196,7 +198,7 @@ end
 
 --- Reads a recorded request again, as far as it came.
 ---@param raw string
----@return akool.lipsync.mock.request?
+---@return akool.lipsync.http.request?
 function http.parse(raw)
   local last = raw:find("\r\n", 1, true)
   local request = last and parse_line(raw:sub(1, last - 1))
@@ -210,12 +212,12 @@ end
 
 -- Sources ----------------------------------------------------------------------------------
 
----@class akool.lipsync.mock.source
+---@class akool.lipsync.http.source
 ---@field size integer
 ---@field read fun(offset: integer, count: integer): string? bytes from `offset` on, from 0
 
 ---@param text string
----@return akool.lipsync.mock.source
+---@return akool.lipsync.http.source
 function http.text(text)
   return { size = #text, read = function(offset, count)
     return text:sub(offset + 1, offset + count)
@@ -225,7 +227,7 @@ end
 --- A file, opened for each piece so that no descriptor outlives a connection.
 ---@param path string
 ---@param size integer
----@return akool.lipsync.mock.source
+---@return akool.lipsync.http.source
 function http.file(path, size)
   return { size = size, read = function(offset, count)
     local fd = uv.fs_open(path, "r", 0)
@@ -238,7 +240,7 @@ end
 
 --- A body of any length that is never held in memory: blocks that begin with their number.
 ---@param size integer
----@return akool.lipsync.mock.source
+---@return akool.lipsync.http.source
 function http.pattern(size)
   local filling = ("mock pattern 0123456789abcdef."):rep(PIECE / 16):sub(1, PIECE - 16)
   return { size = size, read = function(offset, count)
@@ -250,10 +252,10 @@ function http.pattern(size)
 end
 
 --- The bytes `first` to `last` (from 0, both included) of another source.
----@param source akool.lipsync.mock.source
+---@param source akool.lipsync.http.source
 ---@param first integer
 ---@param last integer
----@return akool.lipsync.mock.source
+---@return akool.lipsync.http.source
 function http.part(source, first, last)
   local size = last - first + 1
   return { size = size, read = function(offset, count)
@@ -274,8 +276,8 @@ local function whole(source, offset, count)
 end
 
 --- A source in the chunked transfer coding, in at least two chunks where there are two bytes.
----@param source akool.lipsync.mock.source
----@return akool.lipsync.mock.source
+---@param source akool.lipsync.http.source
+---@return akool.lipsync.http.source
 function http.chunked(source)
   local piece = math.min(PIECE, math.max(1, math.ceil(source.size / 2)))
   local frame = #("%x"):format(piece) + 4 + piece
@@ -295,8 +297,8 @@ end
 
 --- One source after a text.
 ---@param head string
----@param source akool.lipsync.mock.source
----@return akool.lipsync.mock.source
+---@param source akool.lipsync.http.source
+---@return akool.lipsync.http.source
 function http.join(head, source)
   return { size = #head + source.size, read = function(offset, count)
     if offset < #head then return head:sub(offset + 1, offset + count) end
@@ -306,7 +308,7 @@ end
 
 -- The connection ---------------------------------------------------------------------------
 
----@class akool.lipsync.mock.connection
+---@class akool.lipsync.http.connection
 ---@field number integer
 ---@field on_close fun()
 local connection = {}
@@ -314,7 +316,7 @@ connection.__index = connection
 
 ---@param socket table a connected uv_tcp
 ---@param number integer
----@return akool.lipsync.mock.connection
+---@return akool.lipsync.http.connection
 function http.connection(socket, number)
   return setmetatable({ socket = socket, number = number, closed = false }, connection)
 end
@@ -368,7 +370,7 @@ function connection:finish(how)
 end
 
 --- Sends a source, the next piece when the last has left us, then finishes.
----@param source akool.lipsync.mock.source
+---@param source akool.lipsync.http.source
 ---@param how { limit?: integer, bytes?: integer, every?: number, finish: string }
 function connection:send(source, how)
   local limit = math.min(how.limit or source.size, source.size)
