@@ -5,6 +5,7 @@
 
 #include "compat.h"
 #include "core.h"
+#include "crypto.h"
 #include "delivery.h"
 #include "protocol.h"
 
@@ -38,6 +39,7 @@ static int core_open_delivery(lua_State *L) {
     return 0;
   lua_pushboolean(L, fine);
   lua_pushlstring(L, (const char *)text, size);
+  akl_wipe(text, size);
   return 2;
 }
 
@@ -56,17 +58,55 @@ static int core_seal_delivery(lua_State *L) {
   return 2;
 }
 
-/* core.decode(text): the table in a JSON text; whole numbers are integers, null is absent. Raises when
-** it is none. */
+/* core.fingerprint(text): 64 hex digits that no other text has. nil when memory runs out. */
+static int core_fingerprint(lua_State *L) {
+  struct akl_piece text = piece(L, 1);
+  char hex[AKL_SHA256_HEX + 1];
+  struct akl_sha256 *d = akl_sha256_new();
+  bool fine = d != NULL && akl_sha256_update(d, text.bytes, text.size) && akl_sha256_finish(d, hex);
+  akl_sha256_free(d);
+  if (!fine)
+    return 0;
+  lua_pushstring(L, hex);
+  return 1;
+}
+
+/* UTF-8 (RFC 3629) without control characters but those that JSON may have between its tokens? Looks
+** at all of it, whatever it is. A block of a sealed text that was tampered with turns into noise,
+** which lua-cjson would take if it stands inside a string. */
+static bool is_text(const unsigned char *bytes, size_t size) {
+  bool fine = true;
+  unsigned left = 0, lowest = 0, highest = 0; /* what may follow */
+  for (size_t i = 0; i < size; i++) {
+    unsigned c = bytes[i];
+    if (left > 0) {
+      fine &= c >= lowest && c <= highest;
+      left--;
+      lowest = 0x80, highest = 0xbf;
+    } else if (c < 0x80) {
+      fine &= c >= ' ' || c == '\t' || c == '\n' || c == '\r';
+    } else {
+      fine &= c >= 0xc2 && c <= 0xf4;
+      left = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+      lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+      highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    }
+  }
+  return fine && left == 0;
+}
+
+/* core.decode(text): the table in a JSON text; whole numbers are integers, null is absent. nil when it
+** is none. */
 static int core_decode(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TSTRING);
+  struct akl_piece text = piece(L, 1);
   lua_settop(L, 1);
   akl_lua_rawgetp(L, LUA_REGISTRYINDEX, akl_json_decode);
-  lua_insert(L, 1);
-  lua_call(L, 1, 1);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  luaL_argcheck(L, akl_protocol_tidy(L), 1, "a number is too large");
-  return 1;
+  lua_pushvalue(L, 1);
+  int failed = lua_pcall(L, 1, 1, 0);
+  if (failed == LUA_ERRMEM)
+    return lua_error(L);
+  bool fine = is_text(text.bytes, text.size) && failed == 0 && lua_istable(L, -1);
+  return fine && akl_protocol_tidy(L) ? 1 : 0;
 }
 
 /* core.encode(value): as JSON. Raises for what JSON cannot hold. */
@@ -81,6 +121,7 @@ static int core_encode(lua_State *L) {
 const luaL_Reg akl_core_webhook_functions[] = {
     {"open_delivery", core_open_delivery},
     {"seal_delivery", core_seal_delivery},
+    {"fingerprint", core_fingerprint},
     {"decode", core_decode},
     {"encode", core_encode},
     {NULL, NULL},

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h> /* OPENSSL_cleanse */
 #include <openssl/evp.h>    /* EVP_DigestUpdate */
+#include <string.h>         /* strchr */
 
 static void write_hex(const unsigned char *digest, size_t size, char *hex) {
   static const char digits[] = "0123456789abcdef";
@@ -69,8 +70,10 @@ bool akl_aes_cbc(bool encrypt, const struct akl_piece *key, const unsigned char 
 }
 
 /* From EVP_DecodeBlock(3): the length "is always a multiple of 3", so padding counts as zero bytes; and
-** white space around the text is passed over, so that has to be looked for. */
+** white space around the text is passed over, so that has to be looked for. So are the bits of the
+** last character that mean nothing: bytes have one text only (RFC 4648, 3.5). */
 long akl_base64_decode(const char *text, size_t size, unsigned char *out) {
+  static const char *const last[] = {"", "AEIMQUYcgkosw048", "AQgw"};
   size_t padding = size >= 2 && text[size - 1] == '=' ? (text[size - 2] == '=' ? 2 : 1) : 0;
   if (size % 4 != 0)
     return -1;
@@ -80,6 +83,8 @@ long akl_base64_decode(const char *text, size_t size, unsigned char *out) {
           c == '/'))
       return -1;
   }
+  if (padding > 0 && strchr(last[padding], text[size - padding - 1]) == NULL)
+    return -1;
   int length = EVP_DecodeBlock(out, (const unsigned char *)text, (int)size);
   return length < 0 ? -1 : length - (long)padding;
 }

@@ -39,7 +39,8 @@ bool akl_aes_cbc(bool encrypt, const struct akl_piece *key, const unsigned char 
                  const unsigned char *in, size_t size, unsigned char *out);
 
 /* Decode standard base64 with its padding and nothing else in it into 'out', which has room for three
-** quarters of 'size'. Returns how many bytes that were, -1 if it is not base64. */
+** quarters of 'size'. Returns how many bytes that were, -1 if it is not what they would be encoded
+** as. */
 long akl_base64_decode(const char *text, size_t size, unsigned char *out);
 
 /* Encode into 'out', which has room for four thirds of 'size', three more, and a zero byte. */

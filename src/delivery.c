@@ -68,6 +68,7 @@ bool akl_delivery_open(const struct akl_sealing *s, struct akl_piece signature,
   }
   bool fine = signature.size == AKL_SHA1_HEX;
   fine &= akl_equal(fine ? signature.bytes : expected, expected, AKL_SHA1_HEX);
+  akl_wipe(expected, sizeof expected);
   long length = akl_base64_decode(sealed.bytes, sealed.size, cipher);
   bool whole = length > 0 && length % AKL_AES_BLOCK == 0;
   fine &= whole;
@@ -97,6 +98,7 @@ bool akl_delivery_seal(const struct akl_sealing *s, struct akl_piece text, char 
   bool fine = akl_aes_cbc(true, &s->client_secret, iv, plain, size, cipher);
   if (fine)
     akl_base64_encode(cipher, size, out);
+  akl_wipe(plain, size);
   free(plain);
   return fine && sign(s, (struct akl_piece){out, strlen(out)}, signature);
 }

@@ -118,9 +118,14 @@ function core.open_delivery(client_id, client_secret, timestamp, nonce, signatur
 ---@return string? sealed
 function core.seal_delivery(client_id, client_secret, timestamp, nonce, text) end
 
---- The table in a JSON text; whole numbers are integers, null is absent. Raises when it is none.
+--- 64 hex digits that no other text has.
 ---@param text string
----@return table
+---@return string? # nil: memory ran out
+function core.fingerprint(text) end
+
+--- The table in a JSON text; whole numbers are integers, null is absent. nil when it is none.
+---@param text string
+---@return table?
 function core.decode(text) end
 
 --- A value as JSON. Raises for what JSON cannot hold.

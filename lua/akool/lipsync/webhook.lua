@@ -9,6 +9,7 @@ local seen = require "akool.lipsync.webhook.seen"
 local webhook = {}
 
 local BODY_MAX = 64 * 1024 -- bytes; a delivery has some hundred
+local TEXT_MAX = 4 * 1024  -- bytes of what is sealed here; JSON makes at most six of one
 local TOLERANCE = 300      -- seconds
 local STATUSES = { "queueing", "processing", "completed", "failed" }
 
@@ -24,32 +25,34 @@ local STATUSES = { "queueing", "processing", "completed", "failed" }
 ---@class akool.lipsync.Seen
 ---@field add fun(self: akool.lipsync.Seen, key: string, seconds: number): boolean?
 
-local NAMES = { "client_id", "client_secret", "tolerance", "seen" }
+local TYPES = { client_id = "string", client_secret = "string", tolerance = "number", seen = "any" }
 
 --- Raise when options are none.
 ---@param given table
 ---@param level integer   # as for error(), seen from the function that calls this one
 ---@param more table<string, string>?  # names and types of further options
-function webhook.check(given, level, more)
-  local types = { client_id = "string", client_secret = "string", tolerance = "number" }
+local function check(given, level, more)
   if type(given) ~= "table" then
     error("webhook: a table of options expected, got " .. type(given), level + 1)
   end
-  local names = {}
-  for _, name in ipairs(NAMES) do names[#names + 1] = name end
-  for name, kind in pairs(more or {}) do names[#names + 1], types[name] = name, kind end
+  local types, names = {}, {}
+  for _, each in ipairs { TYPES, more } do
+    for name, kind in pairs(each) do names[#names + 1], types[name] = name, kind end
+  end
   for name, value in pairs(given) do
-    if name ~= "seen" and not types[name] then
+    local kind = types[name]
+    if not kind then
       options.unknown("webhook option", name, names, level + 1)
-    end
-    if types[name] and type(value) ~= types[name] then
-      error(("webhook option %s: a %s expected, got %s"):format(name, types[name], type(value)),
-        level + 1)
+    elseif kind ~= "any" and type(value) ~= kind then
+      error(("webhook option %s: a %s expected, got %s"):format(name, kind, type(value)), level + 1)
     end
   end
-  local tolerance = given.tolerance
+  local tolerance, seen_by = given.tolerance, type(given.seen)
   if tolerance and not (tolerance >= 0 and tolerance < math.huge) then
     error("webhook option tolerance: seconds expected, 0 or more", level + 1)
+  end
+  if given.seen ~= nil and seen_by ~= "table" and seen_by ~= "userdata" then
+    error("webhook option seen: something like webhook.seen() expected, got " .. seen_by, level + 1)
   end
 end
 
@@ -77,7 +80,7 @@ end
 ---@field status "queueing"|"processing"|"completed"|"failed"
 ---@field video string?     # URL of the result, once completed
 ---@field type string?      # "lipsync"
----@field sent_at number    # Unix time, seconds
+---@field sent_at number    # Unix time, seconds; an integer if it is one
 ---@field data table        # everything that was in it
 local Event = {}
 Event.__index = Event
@@ -114,9 +117,9 @@ end
 
 --- The four fields of a body, as they were written, or nil.
 local function read_body(body)
-  if #body > BODY_MAX then return nil end
-  local fine, outer = pcall(core.decode, quote_numbers(body))
-  if not fine then return nil end
+  if #body > BODY_MAX or not core.decode(body) then return nil end
+  local outer = core.decode(quote_numbers(body))
+  if not outer then return nil end
   for _, name in ipairs { "signature", "dataEncrypt", "timestamp", "nonce" } do
     if type(outer[name]) ~= "string" then return nil end
   end
@@ -124,22 +127,38 @@ local function read_body(body)
   return digits and #digits <= 16 and outer or nil
 end
 
+--- A word for the number of a status, which may have been written as a string.
+local function read_status(value)
+  if type(value) == "string" then value = value:match "^%d$" end
+  return STATUSES[tonumber(value)]
+end
+
 --- What was sealed, as an event, or nil when it makes no sense.
 local function read_event(text, sent_at)
-  local fine, data = pcall(core.decode, text)
-  if not fine then return nil end
-  local id, video = data._id, data.url
-  local status = STATUSES[tonumber(data.status)]
+  local data = core.decode(text)
+  if not data then return nil end
+  local id, video, kind, status = data._id, data.url, data.type, read_status(data.status)
   if type(id) ~= "string" or not id:find "^[%w_-]+$" or #id > 128 or not status then return nil end
-  if status ~= "completed" or type(video) ~= "string" or not video:find "^https?://%S+$" then
+  if status ~= "completed" or type(video) ~= "string" or not video:find "^https?://[^%c%s]+$" then
     video = nil
   end
   return setmetatable({ id = id, status = status, video = video, sent_at = sent_at, data = data,
-    type = type(data.type) == "string" and data.type or nil }, Event)
+    type = type(kind) == "string" and kind or nil }, Event)
+end
+
+--- Seconds of a timestamp in milliseconds: an integer if they are whole, as Lua 5.3 would not have it.
+local function seconds(timestamp)
+  local exact = tonumber(timestamp) / 1000
+  local whole = math.floor(exact)
+  return whole == exact and whole or exact
 end
 
 local function refuse()
   return nil, core.error("webhook_refused", "A webhook delivery was refused.")
+end
+
+local function starve()
+  return nil, core.error("out_of_memory", "While a webhook was opened, memory ran out.")
 end
 
 --- Open a delivery: is it one that somebody sealed who knows the client secret, fresh, and new? The
@@ -148,28 +167,34 @@ end
 ---@param opts akool.lipsync.WebhookOptions?
 ---@return akool.lipsync.WebhookEvent?
 ---@return akool.lipsync.Error?  # "webhook_refused" (auth) whatever is wrong with it, so that nobody can
---- find out by trying; "webhook_repeated" (duplicate); "webhook_credentials" (invalid)
+--- find out by trying; "webhook_repeated" (duplicate); "webhook_credentials" (invalid);
+--- "out_of_memory" (io)
 function webhook.open(body, opts)
   if type(body) ~= "string" then
     error("open: the body as a string expected, got " .. type(body), 2)
   end
   opts = opts or {}
-  webhook.check(opts, 2)
+  check(opts, 2)
   local id, secret = pair(opts)
   if not id then return nil, secret end
   local outer = read_body(body)
   if not outer then return refuse() end
   local fine, text = core.open_delivery(id, secret, outer.timestamp, outer.nonce, outer.signature,
     outer.dataEncrypt)
-  if fine == nil then return nil, core.error("out_of_memory", "A webhook was not opened.") end
-  local sent_at = tonumber(outer.timestamp) / 1000
+  if fine == nil then return starve() end
+  local sent_at = seconds(outer.timestamp)
   local event = read_event(text, sent_at) -- of whatever it is, so that each refusal takes as long
   local tolerance = opts.tolerance or TOLERANCE
   local timely = tolerance == 0 or math.abs(os.time() - sent_at) <= tolerance
   if not (fine and event and timely) then return refuse() end
-  if opts.seen and not opts.seen:add(outer.signature, 2 * tolerance) then
-    return nil, core.error("webhook_repeated", ("A delivery about job %s came before."):format(
-      event.id), { job = event:job() })
+  if opts.seen then
+    -- Known by what was sealed: whoever knows the client id can sign that again.
+    local key = core.fingerprint(outer.dataEncrypt)
+    if not key then return starve() end
+    if not opts.seen:add(key, 2 * tolerance) then
+      return nil, core.error("webhook_repeated", ("A delivery about job %s came before."):format(
+        event.id), { job = event:job() })
+    end
   end
   return event
 end
@@ -178,6 +203,9 @@ end
 ---@param capacity integer?
 ---@return akool.lipsync.Seen
 function webhook.seen(capacity)
+  if capacity ~= nil and not (type(capacity) == "number" and capacity >= 1) then
+    error("seen: how many deliveries to remember expected, 1 or more", 2)
+  end
   return seen.new(capacity or 10000)
 end
 
@@ -187,55 +215,89 @@ end
 ---@field timestamp number?      # milliseconds; default: now
 ---@field nonce string|number?   # default: random digits; a number is written as one
 
-local function random_digits()
-  return ("%d"):format(math.random(1000, 999999))
+local SEAL_TYPES = { timestamp = "number", nonce = "any" }
+local EVENT_FIELDS = { "id", "status", "video", "type" }
+
+--- A whole number as decimal digits, as JavaScript and therefore the service writes it, or nil.
+local function digits(number)
+  if number >= 0 and number < 1e16 and number % 1 == 0 then return ("%.0f"):format(number) end
+end
+
+--- The number of an event's status. Raises when it is not an event.
+local function check_event(event, level)
+  if type(event) ~= "table" then
+    error("seal: an event as a table expected, got " .. type(event), level + 1)
+  end
+  local size = 0
+  for _, name in ipairs(EVENT_FIELDS) do
+    local value = event[name]
+    if type(value) ~= "string" and (value ~= nil or name == "id") then
+      error(("seal: event.%s: a string expected, got %s"):format(name, type(value)), level + 1)
+    end
+    size = size + #(value or "")
+  end
+  if size > TEXT_MAX then error("seal: the event is too long", level + 1) end
+  for number, word in ipairs(STATUSES) do
+    if event.status == word then return number end
+  end
+  error("seal: event.status should be one of " .. table.concat(STATUSES, ", "), level + 1)
+end
+
+--- A timestamp and a nonce, both as they are signed, and the nonce as JSON.
+local function stamps(given, level)
+  local nonce = given.nonce or ("%d"):format(math.random(1000, 999999))
+  local timestamp = digits(given.timestamp or os.time() * 1000)
+  local written = type(nonce) == "number" and digits(nonce) or nonce
+  if not timestamp then error("seal: timestamp: milliseconds expected", level + 1) end
+  if type(written) ~= "string" or #written > TEXT_MAX then
+    error("seal: nonce: a string or a whole number expected", level + 1)
+  end
+  return timestamp, written, type(nonce) == "number" and written or core.encode(nonce)
 end
 
 --- Seal a delivery as the service would: for tests of a receiver.
 ---@param event { id: string, status: string, video: string?, type: string? }
----@param given akool.lipsync.WebhookSeal
+---@param given akool.lipsync.WebhookSeal?
 ---@return string? body
 ---@return akool.lipsync.Error?  # "webhook_credentials"
 function webhook.seal(event, given)
-  local nonce = type(given) == "table" and given.nonce or random_digits()
-  webhook.check(given, 2, { timestamp = "number", nonce = type(nonce) == "number" and "number"
-    or "string" })
+  given = given or {}
+  check(given, 2, SEAL_TYPES)
+  local number = check_event(event, 2)
+  local timestamp, nonce, nonce_json = stamps(given, 2)
   local id, secret = pair(given)
   if not id then return nil, secret end
-  local number
-  for i, word in ipairs(STATUSES) do
-    if event.status == word then number = i end
-  end
-  if not number then
-    error("seal: event.status should be one of " .. table.concat(STATUSES, ", "), 2)
-  end
-  local timestamp = ("%.0f"):format(given.timestamp or os.time() * 1000)
-  local written = type(nonce) == "number" and ("%.0f"):format(nonce) or nonce
   local text = core.encode { _id = event.id, status = number, type = event.type or "lipsync",
     url = event.video or "" }
-  local signature, sealed = core.seal_delivery(id, secret, timestamp, written, text)
-  if not signature then return nil, core.error("out_of_memory", "A webhook was not sealed.") end
+  local signature, sealed = core.seal_delivery(id, secret, timestamp, nonce, text)
+  if not signature then
+    return nil, core.error("out_of_memory", "While a webhook was sealed, memory ran out.")
+  end
   return ('{"signature":"%s","dataEncrypt":"%s","timestamp":%s,"nonce":%s}'):format(signature,
-    sealed, timestamp, type(nonce) == "number" and written or core.encode(nonce))
+    sealed, timestamp, nonce_json)
 end
 
 -- Serving --------------------------------------------------------------------------------------
 
---- What a web server calls with the body of each POST, and the HTTP status it should answer with: 200
---- for a delivery and for one that came before, 400 for anything else.
----@param opts akool.lipsync.WebhookOptions
----@return (fun(body: string): integer, akool.lipsync.WebhookEvent|akool.lipsync.Error)?
+local ANSWERS = { duplicate = 200, auth = 400 } -- by the kind of an error
+
+--- What a web server calls with the body of each POST (nil: it had none), and the HTTP status it should
+--- answer with: 200 for a delivery and for one that came before, 400 for anything else, 500 when
+--- memory ran out. Unless `seen` is given, it remembers deliveries in one of its own.
+---@param opts akool.lipsync.WebhookOptions?
+---@return (fun(body: string?): integer, akool.lipsync.WebhookEvent|akool.lipsync.Error)?
 ---@return akool.lipsync.Error?  # "webhook_credentials"
 function webhook.handler(opts)
-  webhook.check(opts, 2)
+  opts = opts or {}
+  check(opts, 2)
   local id, secret = pair(opts)
   if not id then return nil, secret end
   local settings = { client_id = id, client_secret = secret, tolerance = opts.tolerance,
     seen = opts.seen or webhook.seen() }
   return function(body)
-    local event, err = webhook.open(body, settings)
+    local event, err = webhook.open(body or "", settings)
     if event then return 200, event end
-    return err.kind == "duplicate" and 200 or 400, err
+    return ANSWERS[err.kind] or 500, err
   end
 end
 
@@ -258,7 +320,7 @@ local LISTEN_TYPES = { host = "string", port = "number", path = "string", url = 
 ---@return akool.lipsync.Receiver?
 ---@return akool.lipsync.Error? # "webhook_credentials", "webhook_listen"
 function webhook.listen(opts)
-  webhook.check(opts, 2, LISTEN_TYPES)
+  check(opts, 2, LISTEN_TYPES)
   local handle, err = webhook.handler { client_id = opts.client_id, tolerance = opts.tolerance,
     client_secret = opts.client_secret, seen = opts.seen }
   if not handle then return nil, err end
