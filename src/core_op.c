@@ -296,11 +296,7 @@ static int op_tostring(lua_State *L) {
 /* ============================================================ } */
 
 static const luaL_Reg op_methods[] = {
-    {"next", op_next},
-    {"cancel", op_cancel},
-    {"hurry", op_hurry},
-    {"over", op_over},
-    {NULL, NULL},
+    {"next", op_next}, {"cancel", op_cancel}, {"hurry", op_hurry}, {"over", op_over}, {NULL, NULL},
 };
 
 static const luaL_Reg op_meta[] = {

@@ -1,6 +1,7 @@
 /* delivery: see delivery.h. */
 #include "delivery.h"
 
+#include <limits.h> /* CHAR_BIT, UCHAR_MAX */
 #include <stdlib.h> /* malloc, qsort */
 #include <string.h> /* memcpy */
 
@@ -44,15 +45,20 @@ static void make_iv(const struct akl_sealing *s, unsigned char iv[AKL_AES_BLOCK]
   memcpy(iv, s->client_id.bytes, size);
 }
 
-/* How many bytes of padding end the text, 0 if they are not what padding is. Looks at as many bytes
-** whatever they are. */
+/* All ones if 'one' is below 'other', else zero. */
+static size_t mask_below(size_t one, size_t other) {
+  return (size_t)0 - ((one - other) >> (sizeof one * CHAR_BIT - 1)); /* both are small */
+}
+
+/* How many bytes of padding end the text, 0 if they are not what padding is. Takes the same steps
+** whatever they are: no branch depends on them. */
 static size_t padding_of(const unsigned char *text, size_t size) {
   size_t most = size < PADDING_MAX ? size : PADDING_MAX;
   size_t claimed = text[size - 1];
-  unsigned wrong = (claimed == 0) | (claimed > most);
-  for (size_t i = 1; i <= most; i++)
-    wrong |= (unsigned)(i <= claimed) & (unsigned)(text[size - i] != claimed);
-  return wrong ? 0 : claimed;
+  size_t wrong = mask_below(claimed, 1) | mask_below(most, claimed);
+  for (size_t i = 0; i < most; i++)
+    wrong |= mask_below(i, claimed) & (text[size - 1 - i] ^ claimed);
+  return claimed & mask_below(wrong & UCHAR_MAX, 1);
 }
 
 bool akl_delivery_open(const struct akl_sealing *s, struct akl_piece signature,

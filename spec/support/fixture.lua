@@ -16,7 +16,8 @@ local lfs = require "lfs"
 local secrets = require "support.secrets"
 local uv = require "luv"
 
-uv.new_tcp():close() -- libuv keeps a descriptor from its first socket on; let that be now
+uv.new_tcp():close() -- libuv keeps a descriptor from its first socket on; let that be now,
+uv.run "nowait"      -- and luv has to see it closed before Lua ends
 
 local fixture = {}
 

@@ -186,7 +186,7 @@ function webhook.open(body, opts)
   local event = read_event(text, sent_at) -- of whatever it is, so that each refusal takes as long
   local tolerance = opts.tolerance or TOLERANCE
   local timely = tolerance == 0 or math.abs(os.time() - sent_at) <= tolerance
-  if not (fine and event and timely) then return refuse() end
+  if not (event and timely and fine) then return refuse() end -- what nobody can see comes last
   if opts.seen then
     -- Known by what was sealed: whoever knows the client id can sign that again.
     local key = core.fingerprint(outer.dataEncrypt)
