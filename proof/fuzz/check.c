@@ -90,34 +90,66 @@ static void check_video(lua_State *L, int index, bool completed) {
   lua_pop(L, 1);
 }
 
-void fuzz_check_job(lua_State *L, int index, bool may_be_new) {
-  static const char *const names[] = {"id",       "status",  "video", "created_at", "expires_at",
-                                      "duration", "credits", "data",  NULL};
-  size_t size;
-  int top = lua_gettop(L);
-  index = lua_absindex(L, index);
-  fuzz_must(lua_istable(L, index), "a job is a table");
-  check_fields(L, index, names);
-  (void)field(L, index, "id", LUA_TSTRING, false);
-  const char *id = lua_tolstring(L, -1, &size);
-  fuzz_must(akl_protocol_bad_id(id, size) == NULL, "a job has an id that can be asked for");
+/* The number of a status, which is a word from the one numbered 'first' on. */
+static int check_status(lua_State *L, int index, int first) {
   (void)field(L, index, "status", LUA_TSTRING, false);
   const char *status = lua_tostring(L, -1);
-  int word = may_be_new ? AKL_UNKNOWN : AKL_QUEUEING;
+  int word = first;
   while (word <= AKL_FAILED && strcmp(status, akl_status_word((enum akl_status)word)) != 0)
     word++;
   fuzz_must(word <= AKL_FAILED, "a status is one of the four words, not \"%s\"", status);
+  lua_pop(L, 1);
+  return word;
+}
+
+/* [-0, +0, m] The id, which has to be the one in the data as well. */
+static void check_id(lua_State *L, int index) {
+  size_t size;
+  (void)field(L, index, "id", LUA_TSTRING, false);
+  const char *id = lua_tolstring(L, -1, &size);
+  fuzz_must(akl_protocol_bad_id(id, size) == NULL, "a job has an id that can be asked for");
+  (void)field(L, index, "data", LUA_TTABLE, false);
+  check_data(L, lua_gettop(L));
+  (void)field(L, lua_gettop(L), "_id", LUA_TSTRING, false);
+  fuzz_must(lua_rawequal(L, -1, -3), "the job's id is the one in its data");
+  lua_pop(L, 3);
+}
+
+void fuzz_check_job(lua_State *L, int index, bool may_be_new) {
+  static const char *const names[] = {"id",       "status",  "video", "created_at", "expires_at",
+                                      "duration", "credits", "data",  NULL};
+  index = lua_absindex(L, index);
+  fuzz_must(lua_istable(L, index), "a job is a table");
+  check_fields(L, index, names);
+  check_id(L, index);
+  int word = check_status(L, index, may_be_new ? AKL_UNKNOWN : AKL_QUEUEING);
   check_video(L, index, word == AKL_COMPLETED);
   check_times(L, index);
   if (field(L, index, "duration", LUA_TNUMBER, true))
     check_number(L, -1, "duration");
   if (field(L, index, "credits", LUA_TNUMBER, true))
     check_number(L, -1, "credits");
-  (void)field(L, index, "data", LUA_TTABLE, false);
-  check_data(L, lua_gettop(L));
-  (void)field(L, lua_gettop(L), "_id", LUA_TSTRING, false);
-  fuzz_must(lua_rawequal(L, -1, top + 1), "the job's id is the one in its data");
-  lua_settop(L, top);
+  lua_pop(L, 2);
+}
+
+void fuzz_check_event(lua_State *L, int index) {
+  static const char *const names[] = {"id", "status", "video", "type", "sent_at", "data", NULL};
+  size_t size;
+  index = lua_absindex(L, index);
+  fuzz_must(lua_istable(L, index), "an event is a table");
+  check_fields(L, index, names);
+  check_id(L, index);
+  int word = check_status(L, index, AKL_QUEUEING);
+  if (field(L, index, "video", LUA_TSTRING, true)) {
+    const char *url = lua_tolstring(L, -1, &size);
+    fuzz_must(word == AKL_COMPLETED && strncmp(url, "http", 4) == 0,
+              "only what is completed has a result, at a web address");
+    fuzz_check_text(url, size, NULL, "video");
+  }
+  (void)field(L, index, "type", LUA_TSTRING, true);
+  (void)field(L, index, "sent_at", LUA_TNUMBER, false);
+  check_number(L, -1, "sent_at");
+  lua_pop(L, 3);
 }
 
 /* ============================================================ }

@@ -17,6 +17,9 @@ void fuzz_check_text(const char *text, size_t size, const char *secret, const ch
 ** 'may_be_new': have a status that is not documented. */
 void fuzz_check_job(lua_State *L, int index, bool may_be_new);
 
+/* [-0, +0, m] What a delivery said. */
+void fuzz_check_event(lua_State *L, int index);
+
 /* [-0, +0, m] An error: kind, name and message, nothing that is not documented, and none of it tells
 ** the secret. The id of the job is told as it came: without it a paid job would be lost. */
 void fuzz_check_error(lua_State *L, int index, const char *secret);
