@@ -9,6 +9,7 @@ local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local options = require "akool.lipsync.options"
 local snippets = require "support.snippets"
+local webhook = require "akool.lipsync.webhook"
 
 local TREE = lfs.currentdir()
 local HOSTS = "docs/embedding.md" -- what it shows is run by spec/hosts, in each of the programs
@@ -202,6 +203,9 @@ describe("the reference", function()
       audio_url = "https://example.com/voice.wav" })
     local task = lipsync.spawn(function() end)
     task:join()
+    local account = { client_id = "id", client_secret = ("secret"):rep(4) }
+    local event = assert(webhook.open(assert(webhook.seal({ id = job.id, status = "failed" },
+      account)), account))
 
     public, headings = {}, {}
     add_names(public, "lipsync.", lipsync)
@@ -210,6 +214,8 @@ describe("the reference", function()
     add_names(public, "task:", methods(task))
     add_names(public, "mock.", mock)
     add_names(public, "service:", methods(service))
+    add_names(public, "webhook.", webhook)
+    add_names(public, "event:", methods(event))
     public["mock.serve_pipes"] = nil -- the other end of the handle, in its own process
     for _, section in ipairs(sections(PAGE)) do
       for name in section.title:gmatch "%l+[.:][%w_]+" do headings[name] = true end
@@ -260,6 +266,16 @@ describe("the reference", function()
     local fields = {}
     for name in read(PAGE):gmatch "`file%.([%w_]+)`" do fields[name] = true end
     assert_equal_sets(annotated("lua/akool/lipsync/download.lua", "akool.lipsync.File"), fields)
+  end)
+
+  it("has every field of an event, and every option of webhooks, and no other", function()
+    local source = "lua/akool/lipsync/webhook.lua"
+    assert_equal_sets(annotated(source, "akool.lipsync.WebhookEvent"),
+      first_column(find_table(PAGE, "Webhooks", "field")))
+    assert_equal_sets(annotated(source, "akool.lipsync.WebhookOptions"),
+      first_column(find_table(PAGE, "webhook.open", "option")))
+    assert_equal_sets(annotated(source, "akool.lipsync.WebhookSeal: akool.lipsync.WebhookOptions"),
+      first_column(find_table(PAGE, "webhook.seal", "option")))
   end)
 
   it("has every kind of error, and no other", function()
@@ -325,7 +341,8 @@ end)
 describe("the annotations", function()
   it("stand before every public function", function()
     local bare, public = {}, { lipsync = true, Client = true, Task = true, Job = true, mock = true,
-      handle = true, core = true, Engine = true, Op = true }
+      webhook = true, Event = true, Receiver = true, handle = true, core = true, Engine = true,
+      Op = true }
     local sources = files("lua/akool/lipsync", ".lua")
     table.insert(sources, "lua/akool/lipsync.lua")
     table.insert(sources, "types/core.lua")
