@@ -10,7 +10,7 @@ packages() {
       ;;
     demo) packages build && echo lua-luv ;;
     test)
-      packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev
+      packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev valgrind
       # To compile for all. The LuaJIT is the one that nginx's Lua module needs and neovim and others
       # accept: apt would remove either for the other.
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev

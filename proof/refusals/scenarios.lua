@@ -4,6 +4,7 @@
 local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
 local loop = require "akool.lipsync.loop"
+local webhook = require "akool.lipsync.webhook"
 
 local NEWER = 0x080800 -- of a libcurl that keeps TLS sessions, and whose lines are looked at once
 
@@ -227,6 +228,19 @@ scenario("generate", function(t)
   if client then
     t:note("generate", client:generate({ video_url = t.video, audio_url = t.audio }, t.out))
   end
+end)
+
+scenario("webhooks", function(t)
+  local account = { client_id = "an account", client_secret = ("secret"):rep(4) }
+  local body, err = webhook.seal({ id = "sealed", status = "failed" }, account)
+  t:note("seal", body and { id = "sealed" }, err)
+  account.seen = webhook.seen()
+  local event, why = webhook.open(body or t.body, account)
+  t:note("open", event, why)
+  if not event and why.kind ~= "io" then t:complain("a good delivery was called %s", why.name) end
+end, function(t)
+  t.body = assert(webhook.seal({ id = "sealed", status = "failed" },
+    { client_id = "an account", client_secret = ("secret"):rep(4) }))
 end)
 
 return scenarios
