@@ -92,6 +92,36 @@ describe("a delivery that the service could have sent", function()
   end)
 end)
 
+describe("the job of a delivery", function()
+  local t = fixture.new()
+
+  --- What the service would deliver about a job.
+  local function delivered(job, more)
+    local said = event { id = job.id, video = job.video }
+    for name, value in pairs(more or {}) do said[name] = value end
+    return assert(webhook.open(assert(webhook.seal(said, options())), options()))
+  end
+
+  it("can be downloaded without another request", function()
+    local client = t.client()
+    local job = t.completed(client)
+    local asked = t.service:count "info"
+    local file = assert(client:download(delivered(job):job(), t.path "out.mp4"))
+    assert.truthy(file.bytes > 0)
+    assert.equal(asked, t.service:count "info")
+  end)
+
+  it("is asked for when the delivery said too little", function()
+    local client = t.client()
+    local job = t.completed(client)
+    for i, more in ipairs { { status = "processing" }, { video = "" } } do
+      assert(client:download(delivered(job, more):job(), t.path(i .. ".mp4")))
+    end
+    local early = delivered(job, { status = "queueing" })
+    assert.equal("completed", assert(client:wait(early:job())).status)
+  end)
+end)
+
 describe("a delivery that is wrong", function()
   it("is refused with the same error, whatever is wrong", function()
     assert.truthy(REFUSED:find("kind=auth", 1, true))
@@ -482,7 +512,8 @@ describe("what a refusal takes", function()
     local pipe = io.popen(("readelf -d '%s'; command -v valgrind"):format(module))
     local needed = pipe:read "*a"
     pipe:close()
-    if needed:find "lib[au]%l*san" or (os.getenv "LD_PRELOAD" or ""):find "vgpreload" then
+    if os.getenv "ASAN_OPTIONS" or needed:find "lib%S*san[-.]"
+      or (os.getenv "LD_PRELOAD" or ""):find "vgpreload" then
       return pending "this would be valgrind with a sanitizer, or in valgrind"
     elseif not needed:find "/valgrind\n" then
       return pending "valgrind is not installed"
