@@ -65,7 +65,7 @@ void akl_poll_again(struct akl_call *c) {
 }
 
 void akl_call_hurry(struct akl_call *c) {
-  if (c->kind != AKL_POLL || c->state != AKL_PAUSED || c->failures > 0)
+  if (c->kind != AKL_POLL || c->state != AKL_PAUSED || c->failures > 0 || c->has_turn)
     return;
   akl_call_pause(c, akl_now());
   akl_engine_wake(c->engine);

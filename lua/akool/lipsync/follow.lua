@@ -17,12 +17,14 @@ local function age_of(given)
   return type(created_at) == "number" and math.max(0, os.time() - created_at) or 0
 end
 
--- With a receiver of webhooks, polls only have to catch a delivery that was lost.
+-- With a receiver of webhooks, polls only have to catch a delivery that was lost: the first when a job
+-- should be over (after twice `first`, give or take half of it), then every few minutes.
 local RARELY = { first = 60, factor = 1.5, max = 300, jitter = 0.2 }
 
 --- The settings of a call that follows a job.
 local function settings_of(client, opts)
-  if opts and opts.webhook and not opts.poll then
+  local receiver = opts and opts.webhook
+  if receiver and not receiver.closed and not opts.poll then
     opts = setmetatable({ poll = RARELY }, { __index = opts })
     return options.settings(options.merge(client.merged, opts))
   end
@@ -42,10 +44,16 @@ function follow.new(client, given, id, opts, told)
     status = told, age = age_of(given) }
 end
 
+local function hear_no_more(following)
+  if following.hearing then following.hearing:stop() end
+  following.hearing = nil
+end
+
 local function start(following)
   local op, err = following.client.core:poll(following.settings, following.id, following.age)
   local receiver = following.opts and following.opts.webhook
   following.op = op
+  hear_no_more(following)
   if op and receiver then following.hearing = receiver:follow(following.id, op) end
   return op, err
 end
@@ -53,10 +61,10 @@ end
 --- The next news of the job, from the op under way, or from a delivery that was trusted.
 local function news(following)
   local kind, value = await.news(following.client, following.op, following.opts, "status")
+  if kind ~= "failed" then return value end
   local hearing = following.hearing
   if hearing and hearing.event then return hearing.event:job() end
-  if kind == "failed" then return nil, value end
-  return value
+  return nil, value
 end
 
 --- The news of an op that is started for it.
@@ -104,7 +112,7 @@ end
 function follow.stop(following)
   following.over = true
   if following.op then following.op:cancel() end
-  if following.hearing then following.hearing.stop() end
+  hear_no_more(following)
 end
 
 --- What the service says about a failure, if it does. The fields are not documented; these were

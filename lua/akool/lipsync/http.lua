@@ -2,7 +2,7 @@
 --- into requests, sources that bodies come from, and a connection that can send an answer in every way,
 --- the broken ones included. It knows nothing of Akool.
 
-local uv = require "luv"
+local uv = require "akool.lipsync.uv"
 
 local http = {}
 
@@ -117,10 +117,11 @@ reader.__index = reader
 --- HTTP. After a request it waits for `next`.
 ---@param on table
 ---@param max_body? integer bytes; a longer body is answered with 413
+---@param max_head? integer bytes; a longer head is answered with 431
 ---@return akool.lipsync.http.reader
-function http.reader(on, max_body)
+function http.reader(on, max_body, max_head)
   return setmetatable({ on = on, buffer = "", stage = "line", stopped = false,
-    max_body = max_body or MAX_BODY }, reader)
+    max_body = max_body or MAX_BODY, max_head = max_head or MAX_HEAD }, reader)
 end
 
 function reader:bad(status)
@@ -131,7 +132,7 @@ end
 function reader:line()
   local last = self.buffer:find("\r\n", 1, true)
   if not last then
-    if #self.buffer > MAX_HEAD then self:bad(431) end
+    if #self.buffer > self.max_head then self:bad(431) end
     return false
   end
   local request = parse_line(self.buffer:sub(1, last - 1))
@@ -145,7 +146,7 @@ end
 function reader:head()
   local request = self.request
   local last = self.buffer:find("\r\n\r\n", self.line_end, true)
-  if (last or #self.buffer) > MAX_HEAD then return self:bad(431) end
+  if (last or #self.buffer) > self.max_head then return self:bad(431) end
   if not last then return false end
   local headers = parse_headers(self.buffer:sub(self.line_end, last))
   if not headers then return self:bad(400) end

@@ -162,6 +162,7 @@ options.list = {
 ---@field allow_private? boolean
 ---@field overwrite? boolean
 ---@field resume? boolean
+---@field webhook? akool.lipsync.Receiver
 ---@field on_status? fun(status: string, job: akool.lipsync.Job)
 ---@field on_progress? fun(bytes: integer, total: integer?)
 ---@field on_event? fun(event: table)

@@ -307,12 +307,29 @@ end
 ---@field path string?            # default "/"
 ---@field url string?             # what the service should call: `generate` passes it on
 ---@field trust boolean?          # believe a delivery without asking the service; default false
----@field max_connections integer? # default 100
----@field on_event (fun(event: akool.lipsync.WebhookEvent))?
+---@field max_connections integer? # default 100; more are closed at once
+---@field on_event (fun(event: akool.lipsync.WebhookEvent))? # in a coroutine of its own: it may wait
 ---@field on_error (fun(why: any))? # what on_event raised; default: printed to stderr
 
 local LISTEN_TYPES = { host = "string", port = "number", path = "string", url = "string",
   trust = "boolean", max_connections = "number", on_event = "function", on_error = "function" }
+
+local function check_listen(opts, level)
+  check(opts, level + 1, LISTEN_TYPES)
+  local function whole(name, least, most)
+    local value = opts[name]
+    if value and not (value >= least and value <= most and value % 1 == 0) then
+      error(("webhook option %s: a whole number from %d to %d expected, got %s"):format(name, least,
+        most, tostring(value)), level + 2)
+    end
+  end
+  whole("port", 0, 65535)
+  whole("max_connections", 1, 10000)
+  if opts.path and not opts.path:find "^/[^?#%s]*$" then
+    error(("webhook option path: one that begins with / expected, got %q"):format(opts.path),
+      level + 1)
+  end
+end
 
 --- Receive deliveries, in luv's loop. Pass the receiver as the option `webhook` of `wait`, `poll` or
 --- `generate`.
@@ -320,7 +337,7 @@ local LISTEN_TYPES = { host = "string", port = "number", path = "string", url = 
 ---@return akool.lipsync.Receiver?
 ---@return akool.lipsync.Error? # "webhook_credentials", "webhook_listen"
 function webhook.listen(opts)
-  check(opts, 2, LISTEN_TYPES)
+  check_listen(opts, 2)
   local handle, err = webhook.handler { client_id = opts.client_id, tolerance = opts.tolerance,
     client_secret = opts.client_secret, seen = opts.seen }
   if not handle then return nil, err end
