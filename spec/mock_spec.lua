@@ -127,7 +127,7 @@ describe("the mock service", function()
     local function code(headers) return ask("GET", CREDITS, headers).json.code end
     local function token()
       return post(TOKEN, {}, {
-        clientId = "mock-client-id", clientSecret = "mock-client-secret",
+        clientId = "mock-client-id", clientSecret = "mock-client-secret-with-32-bytes",
       }).json.token
     end
 

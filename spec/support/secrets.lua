@@ -12,7 +12,7 @@ local PART = 12 -- characters that give a secret away
 secrets.planted = {
   api_key = "qT7/nW3d+kEy9Zq8wVx2RbM4sGhJ6uYcAoF1iN5p",
   client_id = "Xe4/vU9c+Lr2QmB7yTzK5jDw",
-  client_secret = "Hs8/gP3x+Ci6VfN1uEaR9oWkYd4ZtMb7QjLq2SvG",
+  client_secret = "Hs8/gP3x+Ci6VfN1uEaR9oWkYd4ZtMb7",
 }
 
 --- How every token of the mock service begins: those are secrets too.

@@ -27,7 +27,7 @@ local OPTIONS = {
 ---@class akool.lipsync.mock.options
 ---@field api_key? string "mock-api-key"
 ---@field client_id? string "mock-client-id"
----@field client_secret? string "mock-client-secret"
+---@field client_secret? string "mock-client-secret-with-32-bytes"; webhooks need 16, 24 or 32
 ---@field queue? number seconds that a job stays in status 1 (0.5)
 ---@field process? number and then in status 2 (1.5)
 ---@field credits? number what the account has (1000; a job takes 20)
@@ -137,6 +137,21 @@ function handle:set(id, fields)
   local ok, err = ask(self, "set", { id = id, fields = fields })
   return ok, err
 end
+
+--- Posts a webhook at once, whatever the job's status is: to the webhookUrl of the job, or to `url`.
+---@param event { id: string, status: string, video: string?, type: string?, url: string? }
+---@return integer? n  # its number among the deliveries
+---@return string? err
+function handle:deliver(event)
+  local n, err = ask(self, "deliver", event)
+  return n, err
+end
+
+--- Returns the webhooks: what each tells, how often it was posted, the last answer, and its state:
+--- "pending", "held", "delivered", "lost", or "unsealed" when the client secret cannot seal.
+---@return table[]?
+---@return string? err
+function handle:deliveries() return ask(self, "deliveries") end
 
 --- Moves the service's clock.
 ---@param seconds number

@@ -308,11 +308,13 @@ end
 ---@field url string?             # what the service should call: `generate` passes it on
 ---@field trust boolean?          # believe a delivery without asking the service; default false
 ---@field max_connections integer? # default 100; more are closed at once
+---@field timeout number?         # seconds that a peer may take for its request; default 10
 ---@field on_event (fun(event: akool.lipsync.WebhookEvent))? # in a coroutine of its own: it may wait
 ---@field on_error (fun(why: any))? # what on_event raised; default: printed to stderr
 
 local LISTEN_TYPES = { host = "string", port = "number", path = "string", url = "string",
-  trust = "boolean", max_connections = "number", on_event = "function", on_error = "function" }
+  trust = "boolean", max_connections = "number", timeout = "number", on_event = "function",
+  on_error = "function" }
 
 local function check_listen(opts, level)
   check(opts, level + 1, LISTEN_TYPES)
@@ -325,6 +327,9 @@ local function check_listen(opts, level)
   end
   whole("port", 0, 65535)
   whole("max_connections", 1, 10000)
+  if opts.timeout and not (opts.timeout > 0 and opts.timeout <= 3600) then
+    error("webhook option timeout: seconds expected, more than 0", level + 1)
+  end
   if opts.path and not opts.path:find "^/[^?#%s]*$" then
     error(("webhook option path: one that begins with / expected, got %q"):format(opts.path),
       level + 1)

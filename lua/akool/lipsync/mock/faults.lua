@@ -74,6 +74,9 @@ end
 
 local MOMENT = one_of("before", "during", "after")
 
+local DELIVERY = one_of("wrong_signature", "tampered", "forged", "stale", "number_nonce", "replayed",
+  "reordered", "lost")
+
 local function etag(value)
   return value == false or type(value) == "string", "a string or false"
 end
@@ -81,7 +84,11 @@ end
 -- The keys of an order, each with the check of its value, which also says what it wants.
 local KEYS = {
   -- which requests, and whether they do their work (without a word: refused ones do not)
-  at = one_of("create", "info", "token", "credits", "file", "other", "*"), -- "*" without a word
+  at = one_of("create", "info", "token", "credits", "file", "other", "webhook", "*"), -- "*": all that
+  -- come in, and what is meant without a word; "webhook": those that the service makes, which `delay`,
+  -- `raw` and `delivery` are for
+  -- a word: all that come in; "webhook" are those that the service makes, which only `delay`, `raw` and
+  -- `delivery` change
   skip = count,            -- so many matching requests pass first
   times = times,           -- then so many fail: 1 without a word, 0 or "always" for all
   carry_out = flag,
@@ -110,9 +117,13 @@ local KEYS = {
   framing = one_of("chunked", "none"),
   length = number_from(1, true),     -- announces so many bytes too many, and stays open
   header_flood = number_from(16, true), -- with so many more bytes of headers
+  -- a webhook: sealed badly (`forged`: by somebody who knows the client id alone), sent twice, sent
+  -- after the job's next one, or not at all
+  delivery = DELIVERY,
   -- files
   expired = flag, etag = etag, norange = flag, wrong_range = flag,
 }
+local OF_WEBHOOKS = { delivery = true, raw = true, delay = true }
 local CONDITIONS = { at = true, skip = true, times = true, with = true, carry_out = true }
 
 local function check(order)
@@ -124,6 +135,10 @@ local function check(order)
     local fine, wanted = accepts(value)
     if not fine then
       return ("%q of a fault must be %s, not %s"):format(key, wanted, tostring(value))
+    end
+    if order.at == "webhook" and not (CONDITIONS[key] or OF_WEBHOOKS[key])
+      or order.at ~= "webhook" and key == "delivery" then
+      return ("%q of a fault does not go with at = %q"):format(key, order.at or "*")
     end
     what = what or not CONDITIONS[key]
   end
@@ -163,7 +178,7 @@ end
 ---@return table? what
 function faults:take(at)
   for i, fault in ipairs(self.list) do
-    if fault.at == "*" or fault.at == at then
+    if fault.at == at or fault.at == "*" and at ~= "webhook" then
       if fault.skip == 0 then
         fault.left = fault.left - 1
         if fault.left == 0 then table.remove(self.list, i) end

@@ -2,15 +2,18 @@
 --- rules answer, and does what it is told over its control channel, which is either /_mock/VERB or
 --- a pair of pipes to the program that started it.
 
-local uv = require "luv"
 local clip = require "akool.lipsync.mock.clip"
 local faults = require "akool.lipsync.mock.faults"
 local http = require "akool.lipsync.http"
+local outbound = require "akool.lipsync.mock.outbound"
 local service = require "akool.lipsync.mock.service"
+local uv = require "akool.lipsync.uv"
+local webhooks = require "akool.lipsync.mock.webhooks"
 
 local KEPT_REQUESTS = 20000
 local KEPT_BYTES = 64 * 1024 * 1024 -- of all requests together
 local KEPT_EACH = 64 * 1024         -- of one request
+local FETCH = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n"
 local FETCH_SECONDS, FETCH_BYTES = 5, 300 * 1024 * 1024
 local NO_FAULT = {}
 
@@ -90,6 +93,8 @@ function VERBS.count(self, args) return self.complete[args.at or "total"] or 0 e
 function VERBS.connections(self) return self.open end
 function VERBS.expire_tokens(self) self.service:expire_tokens() return true end
 function VERBS.up(self) return self:listen() end
+function VERBS.deliver(self, event) return self.webhooks:order(event) end
+function VERBS.deliveries(self) return self.webhooks:deliveries() end
 
 function VERBS.requests(self, args)
   local list = {}
@@ -106,17 +111,21 @@ function VERBS.set(self, args)
   if bytes ~= nil and (type(bytes) ~= "number" or bytes < 1 or bytes % 1 ~= 0) then
     return nil, "bytes must be a whole number from 1 on"
   end
-  return self.service:overwrite(args.id, args.fields, self:now())
+  local ok, err = self.service:overwrite(args.id, args.fields, self:now())
+  self.webhooks:look()
+  return ok, err
 end
 
 function VERBS.advance(self, args)
   if type(args.seconds) ~= "number" then return nil, "advance needs a number of seconds" end
   self.advanced = self.advanced + args.seconds
+  self.webhooks:look()
   return true
 end
 
 function VERBS.reset(self)
   self.service:reset()
+  self.webhooks:reset()
   self.faults:clear()
   self:forget_requests()
   return true
@@ -143,7 +152,9 @@ function server:control(verb, args, asking)
   return VERBS[verb](self, args, asking)
 end
 
-local READING = { requests = true, jobs = true, count = true, connections = true }
+local LISTS = { requests = true, jobs = true, deliveries = true }
+local READING = { requests = true, jobs = true, deliveries = true, count = true,
+  connections = true }
 
 function server:control_over_http(request, conn)
   local verb, args, err, result = request.path:match("^/_mock/(.*)$"), request.query, nil, nil
@@ -154,7 +165,7 @@ function server:control_over_http(request, conn)
     err = "POST it"
   end
   if not err then result, err = self:control(verb, args, conn) end
-  local is_list = (verb == "requests" or verb == "jobs") and not err
+  local is_list = LISTS[verb] and not err
   return {
     status = err and 400 or 200, headers = { ["Content-Type"] = "application/json" },
     source = http.text(is_list and #result == 0 and "[]"
@@ -177,33 +188,10 @@ end
 
 -- Gets a file from any plain http address; done(bytes), or done() if that did not work.
 local function fetch(url, done)
-  local host, port, path = url:match("^http://([^/:?#]+):?(%d*)([^#]*)")
-  if not host then return done() end
-  local socket, timer, parts, size = uv.new_tcp(), uv.new_timer(), {}, 0
-  local function finish(ended)
-    if timer:is_closing() then return end
-    timer:close()
-    socket:close()
-    local head, body = table.concat(parts):match("^(HTTP/1%.%d 200.-\r\n\r\n)(.*)$")
-    done(ended and head and body ~= "" and body or nil)
-  end
-  timer:start(FETCH_SECONDS * 1000, 0, function() finish(false) end)
-  local function read(err, bytes)
-    if err or not bytes then return finish(not err) end
-    parts[#parts + 1], size = bytes, size + #bytes
-    if size > FETCH_BYTES then finish(false) end
-  end
-  local function ask(err)
-    if err then return finish(false) end
-    if path:sub(1, 1) ~= "/" then path = "/" .. path end
-    socket:write(("GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n"):format(path, host))
-    socket:read_start(read)
-  end
-  local hints = { family = "inet", socktype = "stream" }
-  uv.getaddrinfo(host, port ~= "" and port or "80", hints, function(err, found)
-    if timer:is_closing() then return end
-    if err or not found[1] then return finish(false) end
-    socket:connect(found[1].addr, found[1].port, ask)
+  local request = { head = FETCH, seconds = FETCH_SECONDS, bytes = FETCH_BYTES }
+  outbound.send(url, request, function(answer)
+    local _, body = (answer or ""):match("^(HTTP/1%.%d 200.-\r\n\r\n)(.*)$")
+    done(body ~= "" and body or nil)
   end)
 end
 
@@ -295,7 +283,9 @@ function events:request(request)
   if conn.stale then return conn:finish("fin") end
   if not faults.carries_out(fault) then return done(faults.refusal(fault)) end
   if request.at == "file" then return owner:answer_file(request, fault, done) end
+  local made = #owner.service.list
   done(owner.service:answer(request, owner:now()))
+  if #owner.service.list > made then owner.webhooks:watch(owner.service.list[made + 1]) end
 end
 
 function events:bad(status)
@@ -361,10 +351,11 @@ function server.serve(options)
   self.service = service.new {
     url = self.url, api_key = options.api_key or "mock-api-key",
     client_id = options.client_id or "mock-client-id",
-    client_secret = options.client_secret or "mock-client-secret",
+    client_secret = options.client_secret or "mock-client-secret-with-32-bytes",
     queue = options.queue or 0.5, process = options.process or 1.5,
     credits = options.credits or 1000,
   }
+  self.webhooks = webhooks.new(self)
   return self
 end
 

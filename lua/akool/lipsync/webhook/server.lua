@@ -6,7 +6,6 @@ local uv = require "akool.lipsync.uv"
 
 local HEAD_MAX = 8 * 1024
 local BODY_MAX = 64 * 1024
-local REQUEST_SECONDS = 10 -- from a connection to a whole request
 
 -- A request -------------------------------------------------------------------------------------
 
@@ -21,7 +20,6 @@ function Exchange:answer(status, headers)
   if self.answered then return end
   self.answered = true
   self.conn.reader.stopped = true
-  self.timer:stop()
   headers = headers or {}
   headers["Content-Length"], headers.Connection = "0", "close"
   self.conn:send(http.text(http.head(status, headers)), { finish = "fin" })
@@ -56,14 +54,14 @@ Server.__index = Server
 
 function Server:serve(socket)
   local timer, conn = uv.new_timer(), http.connection(socket, 0)
-  local exchange = setmetatable({ server = self, conn = conn, timer = timer }, Exchange)
+  local exchange = setmetatable({ server = self, conn = conn }, Exchange)
   conn.reader = http.reader(exchange, BODY_MAX, HEAD_MAX)
   conn.on_close = function()
     timer:close()
     self.connections[conn], self.count = nil, self.count - 1
   end
   self.connections[conn], self.count = true, self.count + 1
-  timer:start(REQUEST_SECONDS * 1000, 0, function() exchange:answer(408) end)
+  timer:start(self.timeout, 0, function() exchange:answer(408) end)
   socket:read_start(function(err, bytes)
     if err or not bytes then return conn:close() end
     conn.reader:feed(bytes)
@@ -90,16 +88,17 @@ local function endure_sigpipe()
 end
 
 --- Listen. `take(body, answer)` gets the body of each POST and calls `answer(status)`.
----@param where { host: string, port: integer, path: string, max_connections: integer }
+---@param where { host: string, port: integer, path: string, max_connections: integer, timeout: number }
 ---@param take fun(body: string, answer: fun(status: integer))
 ---@return akool.lipsync.webhook.Server?
 ---@return string? why
 function server.listen(where, take)
   local socket = uv.new_tcp()
   local self = setmetatable({ socket = socket, path = where.path, take = take, connections = {},
-    count = 0 }, Server)
+    count = 0, timeout = math.ceil(where.timeout * 1000) }, Server)
   endure_sigpipe()
-  local fine, why = socket:bind(where.host, where.port)
+  local known, fine, why = pcall(socket.bind, socket, where.host, where.port) -- raises about addresses
+  if not known then fine, why = nil, fine end
   if fine then
     fine, why = socket:listen(128, function(err)
       local peer = uv.new_tcp()
