@@ -1,6 +1,7 @@
--- Receives webhooks with lua-http, a server on cqueues, and prints what they say.
+-- Receives webhooks with lua-http, a server on cqueues, and prints what they say. (Debian packages it for
+-- Lua 5.1 and 5.2; LuaRocks has it for all.)
 --
---   AKOOL_CLIENT_ID=… AKOOL_CLIENT_SECRET=… lua5.4 examples/webhook/http.lua 8080
+--   AKOOL_CLIENT_ID=… AKOOL_CLIENT_SECRET=… lua5.1 examples/webhook/http.lua 8080
 --
 -- It answers http://127.0.0.1:8080/akool; in front of it belongs TLS: see docs/webhooks.md.
 

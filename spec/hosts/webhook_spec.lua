@@ -56,8 +56,8 @@ describe("webhooks", function()
   end)
 
   it("reach lua-http", function()
-    local run = start("http.lua", { lua = "5.4", pid = "pid",
-      program = [[sh -c 'lua5.4 "$0" & echo $! >pid; wait; exit 0' SCRIPT]] })
+    local run = start("http.lua", { lua = "5.1", pid = "pid",
+      program = [[sh -c 'lua5.1 "$0" & echo $! >pid; wait; exit 0' SCRIPT]] })
     local id = deliver_to(run)
     assert.equal("", run:get "/akool")
     local said = run:stop()
