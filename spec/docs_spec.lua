@@ -9,6 +9,7 @@ local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local options = require "akool.lipsync.options"
 local snippets = require "support.snippets"
+local uv = require "luv"
 local webhook = require "akool.lipsync.webhook"
 
 local TREE = lfs.currentdir()
@@ -151,6 +152,16 @@ local function assert_no_error(said)
   end
 end
 
+--- A port that is free.
+local function free_port()
+  local socket = uv.new_tcp()
+  socket:bind("127.0.0.1", 0)
+  local port = socket:getsockname().port
+  socket:close()
+  uv.run "nowait"
+  return port
+end
+
 local STAND_INS = {
   VIDEO_URL = "https://example.com/clip.mp4", AUDIO_URL = "https://example.com/voice.wav",
   OUTPUT = "out.mp4",
@@ -216,6 +227,7 @@ describe("the reference", function()
     add_names(public, "service:", methods(service))
     add_names(public, "webhook.", webhook)
     add_names(public, "event:", methods(event))
+    public["receiver:close"] = true -- the rest is for the library
     public["mock.serve_pipes"] = nil -- the other end of the handle, in its own process
     for _, section in ipairs(sections(PAGE)) do
       for name in section.title:gmatch "%l+[.:][%w_]+" do headings[name] = true end
@@ -292,6 +304,10 @@ describe("the reference", function()
       local started, why = pcall(mock.start, { [name] = {} }) -- no option takes a table
       if started or why:find "has no option" then unknown[#unknown + 1] = name end
     end
+    for name in pairs(first_column(find_table(PAGE, "webhook.listen", "option"))) do
+      local _, why = pcall(webhook.listen, { [name] = {} }) -- no option but seen takes a table
+      if tostring(why):find "unknown" then unknown[#unknown + 1] = name end
+    end
     for name in pairs(first_column(find_table(PAGE, "service:fail", "key"))) do
       local _, why = faults.new():order { [name] = {} }
       if why and why:find "a fault has no" then unknown[#unknown + 1] = name end
@@ -345,6 +361,7 @@ describe("the annotations", function()
       Op = true }
     local sources = files("lua/akool/lipsync", ".lua")
     table.insert(sources, "lua/akool/lipsync.lua")
+    table.insert(sources, "lua/akool/lipsync/webhook/receiver.lua")
     table.insert(sources, "types/core.lua")
     for _, path in ipairs(sources) do
       local before = ""
@@ -403,8 +420,11 @@ describe("the examples", function()
         assert(file:write(program.text))
         file:close()
       end
-      program.finish = start(program.folder, program.words,
-        { AKOOL_BASE_URL = service.url, AKOOL_API_KEY = service.api_key })
+      local port = free_port()
+      program.finish = start(program.folder, program.words, { AKOOL_BASE_URL = service.url,
+        AKOOL_API_KEY = service.api_key, AKOOL_CLIENT_ID = service.client_id,
+        AKOOL_CLIENT_SECRET = service.client_secret, WEBHOOK_PORT = tostring(port),
+        WEBHOOK_URL = ("http://127.0.0.1:%d/akool"):format(port) })
     end
   end)
 
