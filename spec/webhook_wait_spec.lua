@@ -80,7 +80,8 @@ describe("with a receiver", function()
       local task = waiting(job, { webhook = receiver })
       t.service:set(job.id, { video_status = 4 })
       local done, err = task:join()
-      assert.same({ nil, "failed", job.id, "failed" }, { done, err.kind, err.job.id, err.job.status })
+      assert.same({ nil, "failed", job.id, "failed" },
+        { done, err.kind, err.job.id, err.job.status })
     end
   end)
 

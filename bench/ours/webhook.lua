@@ -46,6 +46,7 @@ local last_heap, last_rss = settled()
 process:close()
 output:close()
 receiver:close()
-usage.report { told = told, twice = twice, cpu = cpu, posted = tonumber(said:match '"posted":([%d.]+)'),
-  good = tonumber(said:match '"good":([%d.]+)'), seconds = tonumber(said:match '"seconds":([%d.]+)'),
+local function number(name) return tonumber(said:match('"' .. name .. '":([%d.]+)')) end
+usage.report { told = told, twice = twice, cpu = cpu, posted = number "posted",
+  good = number "good", seconds = number "seconds",
   heap_kb = last_heap - heap, rss_kb = last_rss - rss }

@@ -74,8 +74,8 @@ end
 
 local MOMENT = one_of("before", "during", "after")
 
-local DELIVERY = one_of("wrong_signature", "tampered", "forged", "stale", "number_nonce", "replayed",
-  "reordered", "lost")
+local DELIVERY = one_of("wrong_signature", "tampered", "forged", "stale", "number_nonce",
+  "replayed", "reordered", "lost")
 
 local function etag(value)
   return value == false or type(value) == "string", "a string or false"

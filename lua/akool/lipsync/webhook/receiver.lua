@@ -188,7 +188,8 @@ function receiver.listen(handle, opts)
     kept = 0, hearings = setmetatable({}, { __mode = "v" }) }, Receiver)
   local why
   self.server, why = server.listen({ host = self.host, port = opts.port or 0, path = self.path,
-    max_connections = opts.max_connections or 100, timeout = opts.timeout or 10 }, function(...) self:take(...) end)
+    max_connections = opts.max_connections or 100, timeout = opts.timeout or 10 },
+    function(...) self:take(...) end)
   if not self.server then
     return nil, core.error("webhook_listen",
       ("No webhook can be received at %s, port %d: %s."):format(self.host, opts.port or 0, why))
