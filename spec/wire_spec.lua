@@ -3,7 +3,7 @@
 local cjson = require "cjson"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
-local http = require "akool.lipsync.mock.http"
+local http = require "akool.lipsync.http"
 local wire = require "support.wire"
 
 local CREDITS = '{"code":1000,"msg":"OK","data":{"credit":7}}'
