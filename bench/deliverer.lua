@@ -8,14 +8,14 @@ local webhook = require "akool.lipsync.webhook"
 
 local port, deliveries, concurrency = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3])
 local PAIR = { client_id = "bench", client_secret = ("s"):rep(32) }
+local HEAD = "POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n"
 
 local requests, recent, good = {}, {}, 0
 
 for i = 1, deliveries do
   local body = assert(webhook.seal({ id = ("%024x"):format(i), status = "completed",
     video = "https://example.com/film.mp4" }, PAIR))
-  local request = ("POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s"):format(#body,
-    body)
+  local request = HEAD:format(#body) .. body
   requests[#requests + 1] = request
   if i % 10 == 0 then
     recent[#recent + 1] = request

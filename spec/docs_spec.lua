@@ -357,7 +357,7 @@ end)
 describe("the annotations", function()
   it("stand before every public function", function()
     local bare, public = {}, { lipsync = true, Client = true, Task = true, Job = true, mock = true,
-      webhook = true, Event = true, Receiver = true, handle = true, core = true, Engine = true,
+      webhook = true, Receiver = true, Event = true, handle = true, core = true, Engine = true,
       Op = true }
     local sources = files("lua/akool/lipsync", ".lua")
     table.insert(sources, "lua/akool/lipsync.lua")

@@ -92,9 +92,8 @@ describe("the webhooks of the mock service", function()
     local socket, answer = uv.new_tcp(), ""
     socket:connect("127.0.0.1", service.port, function()
       socket:write(("POST %s HTTP/1.1\r\nx-api-key: %s\r\nContent-Type: application/json\r\n"
-        .. "Connection: close\r\n"
-        .. "Content-Length: %d\r\n\r\n%s"):format(CREATE, service.api_key, #body,
-        body))
+        .. "Connection: close\r\nContent-Length: %d\r\n\r\n%s"):format(CREATE, service.api_key,
+        #body, body))
       socket:read_start(function(_, bytes)
         if bytes then answer = answer .. bytes else socket:close() end
       end)
@@ -222,7 +221,7 @@ describe("the webhooks of the mock service", function()
     assert.same({ "lost", {} }, { service:deliveries()[4].state, service:deliveries()[4].answers })
   end)
 
-  it("are not touched by faults for others, nor others by theirs", function()
+  it("are not touched by faults that are not for them, nor these by faults of theirs", function()
     service:fail { status = 500, times = "always" }
     service:deliver { id = "any", status = "failed", url = sink.url .. "/hook" }
     assert.equal("any", open(received(1)[1].body, service).data._id)
@@ -273,7 +272,7 @@ describe("the webhooks of the mock service", function()
     local body = cjson.encode { id = "any", status = "failed", url = sink.url .. "/hook" }
     assert.equal("1", ask(("POST /_mock/deliver HTTP/1.1\r\nConnection: close\r\nContent-Length: "
       .. "%d\r\n\r\n%s"):format(#body, body)))
-    local first = cjson.decode(ask(get))[1]
-    assert.same({ "any", "failed" }, { first.id, first.status })
+    local only = cjson.decode(ask(get))[1]
+    assert.same({ "any", "failed" }, { only.id, only.status })
   end)
 end)

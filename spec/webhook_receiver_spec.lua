@@ -116,8 +116,8 @@ describe("a receiver", function()
   it("says that a body may come, where it may", function()
     listen()
     local body = sealed()
-    local head = "POST %s HTTP/1.1\r\nExpect: 100-continue\r\n"
-      .. "Content-Length: " .. #body .. "\r\n\r\n"
+    local head = "POST %s HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: " .. #body
+      .. "\r\n\r\n"
     local one = peer.say(receiver.port, head:format "/hook")
     peer.turn_until(function() return one.status == 100 end)
     one:say(body)
@@ -289,8 +289,8 @@ describe("a receiver", function()
 
   it("is harmless at the end of the Lua state, open or closed, with peers or without", function()
     for _, last in ipairs { "", "receiver:close()",
-      "receiver:close() receiver = nil collectgarbage()",
-      "os.exit(0, true)", "receiver:close() os.exit(0, true)" } do
+      "receiver:close() receiver = nil collectgarbage()", "os.exit(0, true)",
+      "receiver:close() os.exit(0, true)" } do
       for _, said in ipairs { "nil", "'POST / HTTP/1.1'", "peer.post('/', body())" } do
         for _, host in ipairs { "", "lipsync.use 'luv'" } do
           local text, status = program(([[

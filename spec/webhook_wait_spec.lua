@@ -4,6 +4,7 @@
 local child = require "support.child"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
+local nginx = require "support.nginx"
 local peer = require "support.peer"
 local webhook = require "akool.lipsync.webhook"
 
@@ -267,6 +268,25 @@ describe("with a receiver", function()
     assert.equal(1, t.service:count "info")
   end)
 
+  it("nor does one that is forgotten beside another", function()
+    local receiver = listen()
+    local job, client = job_for(receiver), t.client()
+    local kept = client:poll(job.id, { webhook = receiver })
+    assert.equal("queueing", (kept()))
+    do
+      local forgotten = client:poll(job.id, { webhook = receiver })
+      assert.equal("queueing", (forgotten()))
+    end
+    collectgarbage()
+    collectgarbage()
+    local count = 0
+    for _ in pairs(receiver.hearings[job.id]) do count = count + 1 end
+    assert.equal(1, count)
+    t.service:advance(60)
+    assert.equal("completed", (kept()))
+    assert.equal(3, t.service:count "info")
+  end)
+
   it("generate has the service call it, and makes the film", function()
     local receiver = listen()
     local task = lipsync.spawn(function()
@@ -291,8 +311,24 @@ describe("with a receiver", function()
     assert.equal("completed", assert(task:join()).status)
   end)
 
+  it("the proxy of the page brings it what the service delivers", function()
+    local receiver = listen { path = "/akool" }
+    local block = fixture.read("docs/webhooks.md"):match "\n```nginx\n(.-)\n```\n"
+    local proxy = nginx.launch((block:gsub("443 ssl", "127.0.0.1:PORT"):gsub(":8080",
+      ":" .. receiver.port)))
+    receiver.url = proxy.url .. "/akool"
+    local job = job_for(receiver)
+    local task = waiting(job, { webhook = receiver })
+    t.service:advance(60)
+    assert.equal("completed", assert(task:join()).status)
+    peer.turn_until(function() return t.service:deliveries()[1].state == "delivered" end)
+    assert.equal(413, peer.ask(proxy.port, peer.post("/akool", (" "):rep(70000),
+      "Connection: close\r\n")).status)
+    proxy:stop()
+  end)
+
   it("it works in luv's loop", function()
-    local said, status = child.run(([[
+    local said, status = child.run [[
       local uv = require "luv"
       local lipsync = require "akool.lipsync"
       local mock = require "akool.lipsync.mock"
@@ -301,7 +337,7 @@ describe("with a receiver", function()
       local service = assert(mock.start { queue = 0.1, process = 0.2 })
       local client = lipsync.new { base_url = service.url, api_key = service.api_key }
       local receiver = assert(webhook.listen { client_id = service.client_id,
-        client_secret = service.client_secret, trust = %s })
+        client_secret = service.client_secret, trust = true })
       receiver.url = "http://127.0.0.1:" .. receiver.port
       lipsync.spawn(function()
         local file = assert(client:generate({ video_url = "https://example.com/a.mp4",
@@ -313,7 +349,7 @@ describe("with a receiver", function()
       end)
       uv.run()
       service:stop()
-    ]]):format "true")
+    ]]
     assert.same({ "true\t0\n", 0 }, { said, status })
   end)
 

@@ -46,7 +46,7 @@ local last_heap, last_rss = settled()
 process:close()
 output:close()
 receiver:close()
-local function number(name) return tonumber(said:match('"' .. name .. '":([%d.]+)')) end
-usage.report { told = told, twice = twice, cpu = cpu, posted = number "posted",
-  good = number "good", seconds = number "seconds",
-  heap_kb = last_heap - heap, rss_kb = last_rss - rss }
+
+local function its(name) return tonumber(said:match('"' .. name .. '":([%d.]+)')) end
+usage.report { told = told, twice = twice, cpu = cpu, posted = its "posted", good = its "good",
+  seconds = its "seconds", heap_kb = last_heap - heap, rss_kb = last_rss - rss }

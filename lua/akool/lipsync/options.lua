@@ -249,7 +249,8 @@ function options.check(given, scope, level)
     local row = rows[name]
     if not row or not (row.scope == "both" or row.scope == scope) then
       if row then
-        error(("option %s belongs to lipsync.new, not to a single call"):format(name), level + 1)
+        error((row.scope == "client" and "option %s belongs to lipsync.new, not to a single call"
+          or "option %s belongs to a single call, not to lipsync.new"):format(name), level + 1)
       end
       options.unknown("option", name, names_for(scope), level + 1)
     end

@@ -186,10 +186,10 @@ function receiver.listen(handle, opts)
     path = opts.path or "/", url = opts.url, trust = opts.trust or false, closed = false,
     on_event = opts.on_event, on_error = opts.on_error, timers = {}, newer = {}, older = {},
     kept = 0, hearings = setmetatable({}, { __mode = "v" }) }, Receiver)
+  local where = { host = self.host, port = opts.port or 0, path = self.path,
+    max_connections = opts.max_connections or 100, timeout = opts.timeout or 10 }
   local why
-  self.server, why = server.listen({ host = self.host, port = opts.port or 0, path = self.path,
-    max_connections = opts.max_connections or 100, timeout = opts.timeout or 10 },
-    function(...) self:take(...) end)
+  self.server, why = server.listen(where, function(body, answer) self:take(body, answer) end)
   if not self.server then
     return nil, core.error("webhook_listen",
       ("No webhook can be received at %s, port %d: %s."):format(self.host, opts.port or 0, why))
