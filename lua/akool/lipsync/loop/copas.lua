@@ -3,34 +3,42 @@
 
 local compat = require "akool.lipsync.compat"
 local copas = require "copas"
+local socket = require "socket"
 
 local ELSEWHERE = "copas cannot wait in a coroutine of your own: call it in a thread of copas, or "
   .. "inside lipsync.spawn(function() … end)."
 
-local shared -- by all that wait for an engine: { engine =, fd =, closed =, told = how often }
+-- What all share that wait for an engine. LuaSocket's select tells only one of several that have the
+-- same descriptor, so whoever goes on while it is readable has the others told.
+local shared -- { engine =, fd =, told = how often, closed = }
 
 local function nothing() end
 
 local function share(engine)
   if not shared or shared.engine ~= engine then
-    local this = { engine = engine, fd = engine:pollfd(), closed = false, told = 0 }
+    local this = { engine = engine, fd = engine:pollfd(), told = 0, closed = false }
     engine:on_close(function() this.closed = true end)
     shared = this
   end
   return shared
 end
 
+--- Does select say now that the engine has news?
+local function has_news(this)
+  local alone = { getfd = function() return this.fd end }
+  return not this.closed and #socket.select({ alone }, nil, 0) > 0
+end
+
 --- What copas and LuaSocket's select take for a socket. It can be read, once, when the descriptor is
---- readable; or at once, when it is "dirty". Of several with the same descriptor select tells only one,
---- who has the others told. One that select has never seen was not resumed by copas.
-local function socket(state, at_once)
-  local told, waited, seen = state.told, false, false
-  local function dirty() return at_once or state.closed or state.told > told end
+--- readable; or at once, when it is "dirty". If select has never seen it, somebody else than copas has
+--- resumed the coroutine.
+local function waiter(this, at_once)
+  local told, waited, seen = this.told, false, false
   return {
-    getfd = function() return state.fd end,
+    getfd = function() return this.fd end,
     dirty = function()
       seen = true
-      return dirty()
+      return at_once or this.closed or this.told > told
     end,
     receive = function()
       if not waited then
@@ -39,7 +47,7 @@ local function socket(state, at_once)
       elseif not seen then
         return nil, ELSEWHERE
       end
-      if not dirty() then state.told = state.told + 1 end
+      if has_news(this) then this.told = this.told + 1 end
       return true
     end,
     settimeout = nothing,
@@ -55,7 +63,7 @@ return {
     if not compat.running() then
       return "Waiting here would block copas: call it in copas.addthread(function() … end)."
     end
-    local _, problem = copas.receive(socket(share(engine), seconds == 0), 1)
+    local _, problem = copas.receive(waiter(share(engine), seconds == 0), 1)
     return problem
   end,
 
