@@ -73,7 +73,8 @@ describe("a receiver", function()
 
   it("tells of each step of a job once, and of none after its end", function()
     listen()
-    for _, status in ipairs { "processing", "completed", "processing", "completed", "failed" } do
+    for _, status in ipairs { "processing", "queueing", "processing", "completed", "processing",
+      "completed", "failed" } do
       assert.equal(200, deliver(sealed { status = status }))
     end
     assert.equal(200, deliver(sealed { id = "other", status = "failed" }))

@@ -7,9 +7,12 @@ local loop = require "akool.lipsync.loop"
 local server = require "akool.lipsync.webhook.server"
 local uv = require "akool.lipsync.uv"
 
-local ENDS_KEPT = 1000            -- jobs that are known to have ended
+local JOBS_KEPT = 1000            -- of which the last event is remembered
 local INSISTENCE = { 0, 1, 3, 7 } -- seconds after a delivery at which the service is asked
 local IDLE, BUSY = 0.02, 0.001    -- seconds between two looks at luv's loop, if we turn it
+
+local RANKS = { queueing = 1, processing = 2, completed = 3, failed = 3 }
+local END = 3
 
 local turning = false -- luv's loop, in a task of ours
 
@@ -85,18 +88,27 @@ end
 
 -- What comes ------------------------------------------------------------------------------------
 
---- The event that ended a job.
-function Receiver:ended(id)
+--- The last event of a job.
+function Receiver:latest(id)
   return self.newer[id] or self.older[id]
 end
 
---- Remember an end: for who comes later, and to know what is late. Of two generations, the older is
+--- The event that ended a job.
+function Receiver:ended(id)
+  local event = self:latest(id)
+  return event and RANKS[event.status] == END and event or nil
+end
+
+--- Remember an event: for who comes later, and to know what is late. Of two generations, the older is
 --- forgotten.
 function Receiver:keep(event)
-  if self.kept >= ENDS_KEPT / 2 then
-    self.older, self.newer, self.kept = self.newer, {}, 0
+  if not self.newer[event.id] then
+    if self.kept >= JOBS_KEPT / 2 then
+      self.older, self.newer, self.kept = self.newer, {}, 0
+    end
+    self.kept = self.kept + 1
   end
-  self.newer[event.id], self.kept = event, self.kept + 1
+  self.newer[event.id] = event
 end
 
 --- Something of the program's has raised. In a callback of luv's that would end the program.
@@ -114,11 +126,10 @@ end
 
 --- An event came.
 function Receiver:hear(event)
-  if self:ended(event.id) then return end
-  if event.status == "completed" or event.status == "failed" then
-    self:keep(event)
-    self:insist(event, 1)
-  end
+  local before = self:latest(event.id)
+  if before and RANKS[before.status] >= RANKS[event.status] then return end
+  self:keep(event)
+  if RANKS[event.status] == END then self:insist(event, 1) end
   if not self.on_event then return end
   if turning then -- in a coroutine of its own, because it may wait
     loop.spawn(tell, self, event)
@@ -140,6 +151,14 @@ end
 
 -- Life ------------------------------------------------------------------------------------------
 
+--- luv 1.44 crashes when it finds handles closed but not yet gone at the end of the Lua state, so they
+--- go now, unless the loop is running: that of Neovim is without luv knowing.
+local function let_go()
+  local current = host.current()
+  if uv.loop_mode() or current and current.name == "neovim" then return end
+  uv.run "nowait"
+end
+
 --- Turn luv's loop, unless the program does.
 local function turn(self)
   while not self.closed do
@@ -160,8 +179,7 @@ function Receiver:close()
   for timer in pairs(self.timers) do timer:close() end
   self.timers = {}
   if self.turner then self.turner:cancel() end
-  -- luv 1.44 crashes when it finds handles closed but not yet gone at the end of the Lua state
-  if not uv.loop_mode() then uv.run "nowait" end
+  let_go()
 end
 
 Receiver.__close = Receiver.close
@@ -191,6 +209,7 @@ function receiver.listen(handle, opts)
   local why
   self.server, why = server.listen(where, function(body, answer) self:take(body, answer) end)
   if not self.server then
+    let_go()
     return nil, core.error("webhook_listen",
       ("No webhook can be received at %s, port %d: %s."):format(self.host, opts.port or 0, why))
   end

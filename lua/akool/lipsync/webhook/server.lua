@@ -110,7 +110,6 @@ function server.listen(where, take)
   end
   if not fine then
     socket:close()
-    if not uv.loop_mode() then uv.run "nowait" end -- see Receiver:close
     return nil, why
   end
   self.port = socket:getsockname().port
