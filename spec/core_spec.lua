@@ -155,6 +155,53 @@ describe("the core", function()
     assert.is_true(steps <= 3, steps)
   end)
 
+  describe("hurries", function()
+    local function start()
+      local id = t.job().id
+      local op = assert(client_of(t):poll(settings { poll = { first = 60 } }, id, 0))
+      core.engine():step(0)
+      assert.equal(0, t.service:count "info")
+      return op
+    end
+
+    it("a poll that waits for its next request, which goes on afterwards", function()
+      local op = start()
+      for asked = 1, 3 do
+        op:hurry()
+        step_until(function() return t.service:count "info" == asked end)
+        step_until(function() return core.engine():stats().running == 0 end)
+        assert.is_false(op:over())
+      end
+      t.service:advance(60)
+      op:hurry()
+      step_until(function() return op:over() end)
+      op:hurry()
+      op:cancel()
+    end)
+
+    it("none that is failing", function()
+      local op = start()
+      t.service:fail { at = "info", status = 503 }
+      op:hurry()
+      step_until(function() return t.service:count "info" == 1 end)
+      step_until(function() return core.engine():stats().running == 0 end)
+      op:hurry()
+      for _ = 1, 20 do core.engine():step(0.005) end
+      assert.equal(1, t.service:count "info")
+      op:cancel()
+    end)
+
+    it("nothing else", function()
+      local sleep = core.sleep(60)
+      sleep:hurry()
+      core.engine():step(0)
+      assert.is_false(sleep:over())
+      sleep:cancel()
+      core.engine():close()
+      sleep:hurry()
+    end)
+  end)
+
   it("keeps every status of a poll for who asks late", function()
     local client, id = client_of(t), t.job().id
     local op = assert(client:poll(settings { poll = { first = 0.01, max = 0.02 } }, id))
@@ -470,6 +517,7 @@ describe("the core", function()
         repeat kind, value = op:next() until kind ~= "status"
         assert.equal("done", kind)
         op:cancel()
+        op:hurry()
         assert.is_true(op:over())
         local again, same = op:next()
         assert.equal("done", again)
