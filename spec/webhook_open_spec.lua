@@ -502,9 +502,10 @@ describe("what a refusal takes", function()
     assert_same_steps(bodies, options())
   end)
 
-  -- In C only what everybody can see makes a difference, such as the letters of the base64, and where
-  -- malloc finds room. Without a step it would be some hundred instructions less, or some thousand.
-  local SLACK = 100
+  -- In C only what everybody can see makes a difference, such as the letters of the base64. Where malloc
+  -- finds room differs from time to time, so the least of some times counts. Without a step it would be
+  -- some hundred instructions less, or some thousand.
+  local SLACK, TIMES = 100, 6
 
   it("is as much in C", function()
     local module = os.getenv "AKL_MODULE" or package.searchpath and package.searchpath(
@@ -529,17 +530,19 @@ describe("what a refusal takes", function()
       local webhook = require "akool.lipsync.webhook"
       local opts = { client_id = %q, client_secret = %q, tolerance = 0 }
       local bodies = { %s }
-      for _ = 1, 2 do -- the second time, libcrypto has loaded what it needs
+      for _ = 1, %d do -- from the second time on, libcrypto has loaded what it needs
         for _, body in ipairs(bodies) do webhook.open(body, opts) end
       end
-    ]]):format(CLIENT.client_id, CLIENT.client_secret, table.concat(listed, ", ")), { prefix =
+    ]]):format(CLIENT.client_id, CLIENT.client_secret, table.concat(listed, ", "), TIMES), {
+      prefix =
       ("valgrind --quiet --tool=callgrind --callgrind-out-file='%s' "
         .. "--toggle-collect=akl_delivery_open --dump-after=akl_delivery_open"):format(counts) })
     assert.equal(0, status, said)
     local instructions = {}
-    for i = 1, 2 * #bodies do
-      local path = ("%s.%d"):format(counts, i)
-      instructions[i - #bodies] = tonumber(fixture.read(path):match "\ntotals: (%d+)")
+    for i = 1, TIMES * #bodies do
+      local path, which = ("%s.%d"):format(counts, i), (i - 1) % #bodies + 1
+      local count = tonumber(fixture.read(path):match "\ntotals: (%d+)")
+      if i > #bodies then instructions[which] = math.min(instructions[which] or count, count) end
       os.remove(path)
     end
     os.remove(counts)
