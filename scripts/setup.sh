@@ -19,7 +19,7 @@ packages() {
     # The programs that a script may run in, and the Luas that are hosts by themselves.
     hosts)
       packages luas && echo lua-socket neovim love mpv prosody
-      echo lua-cqueues lua-copas libnginx-mod-http-lua haproxy
+      echo lua-cqueues lua-copas lua-http libnginx-mod-http-lua haproxy
       ;;
     rocks | release) packages test && echo lua5.1 dpkg-dev git ;;
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
