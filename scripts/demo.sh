@@ -50,10 +50,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # The mock says where it listens in its first line; the pipe gives us that line when it is there.
+# A job is first asked about after 8.5 to 14.3 s: it is being processed then, and done soon after.
 start_mock() {
   folder=$(mktemp -d)
   mkfifo "$folder/says"
-  lua5.4 bin/akool-lipsync-mock --files examples/media --api-key demo --queue 3 --process 4 \
+  lua5.4 bin/akool-lipsync-mock --files examples/media --api-key demo --queue 3 --process 12 \
     >"$folder/says" &
   mock=$!
   exec 3<"$folder/says"
