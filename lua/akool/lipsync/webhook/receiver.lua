@@ -119,9 +119,18 @@ function Receiver:complain(why)
   end
 end
 
+--- Tell the program, in a coroutine of its own, because it may wait: a task, if somebody drives tasks.
 local function tell(self, event)
-  local fine, why = pcall(self.on_event, event)
-  if not fine then self:complain(why) end
+  if not (turning or host.calls_back()) then
+    local fine, why = coroutine.resume(coroutine.create(self.on_event), event)
+    if not fine then self:complain(why) end
+    return
+  end
+  loop.spawn(function() -- a task that waits for it, since in Lua 5.1 nothing waits inside pcall
+    local task = loop.spawn(self.on_event, event)
+    loop.ended(task, true)
+    if task.failed then self:complain(task.failure) end
+  end)
 end
 
 --- An event came.
@@ -130,12 +139,7 @@ function Receiver:hear(event)
   if before and RANKS[before.status] >= RANKS[event.status] then return end
   self:keep(event)
   if RANKS[event.status] == END then self:insist(event, 1) end
-  if not self.on_event then return end
-  if turning then -- in a coroutine of its own, because it may wait
-    loop.spawn(tell, self, event)
-  else
-    coroutine.wrap(tell)(self, event)
-  end
+  if self.on_event then tell(self, event) end
 end
 
 --- A body came.
