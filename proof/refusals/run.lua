@@ -36,7 +36,7 @@ local COMPLAINTS = 5 -- of one cell that are shown
 local EARLIER = "an earlier film"
 local CRUCIAL = { memory = 60, options = 80 } -- so many first ones even if --brief
 local WORDED = { -- scenarios in which the service has words for a failure, which may be lost
-  ["token lost"] = true, retries = true, errors = true, ["newer libcurl"] = true,
+  ["token lost"] = true, proxy = true, retries = true, errors = true, ["newer libcurl"] = true,
 }
 local CREDENTIALS = { api_key = "a-key", client_id = "an-id", client_secret = "a-secret" }
 
