@@ -246,7 +246,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     t->starved = curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK;
     if (t->starved)
       return 0;
-    t->in_body = status >= 200;
+    t->in_body = status / 100 != 1 || status == 101;
     t->to_file = t->file != NULL && (status == 200 || status == 206);
     if (t->to_file && !begin_file(t, status))
       return 0;
@@ -262,11 +262,20 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
 /* From 7.84.0 until 8.1.0 libcurl remembers the last header line of a handle's exchange beyond that
 ** exchange. When the next one's first line is folded (begins with a space), it is appended to memory
 ** that was freed: https://github.com/curl/curl/issues/11101. No server may do that to us. With
-** CURLOPT_HEADER a line is handed to on_write before it is noted, and goes no further if refused. */
-static bool may_be_noted(struct akl_transfer *t, const char *line, size_t size) {
-  bool status = size >= 5 && memcmp(line, "HTTP/", 5) == 0;
-  t->misfolded = !t->has_header && (line[0] == ' ' || line[0] == '\t');
-  t->has_header = t->has_header || !(status || line[0] == '\r' || line[0] == '\n');
+** CURLOPT_HEADER a line is handed to on_write before it is noted, and goes no further if refused.
+** The first line of an answer is its status, however it is written, and is not noted; so is the one
+** after an empty line, which ends an interim answer. A long line comes in pieces. */
+static bool may_be_noted(struct akl_transfer *t, const char *bytes, size_t size) {
+  bool begins = !t->in_line, empty = bytes[0] == '\r' || bytes[0] == '\n';
+  t->in_line = bytes[size - 1] != '\n';
+  if (!begins)
+    return true;
+  if (!t->has_status || empty) {
+    t->has_status = !empty;
+    return true;
+  }
+  t->misfolded = !t->has_header && (bytes[0] == ' ' || bytes[0] == '\t');
+  t->has_header = true;
   return !t->misfolded;
 }
 
@@ -318,7 +327,7 @@ void akl_transfer_reset(struct akl_transfer *t) {
   t->body = NULL;
   t->body_size = t->body_taken = t->header_bytes = 0;
   t->refused_address = t->timed_out = t->stalled = t->flooded = t->starved = false;
-  t->has_header = t->in_body = t->misfolded = false;
+  t->in_line = t->has_status = t->has_header = t->in_body = t->misfolded = false;
   t->fd = -1;
   t->result = CURLE_OK;
   t->status = 0;

@@ -73,6 +73,8 @@ struct akl_transfer {
   size_t header_bytes;
   bool headers_ended, framed, encoded, refused_address, timed_out, stalled, flooded, starved;
   bool shows_headers; /* libcurl hands header lines to on_write, too, before it notes them */
+  bool in_line;       /* one of them has not come to its end, */
+  bool has_status;    /* the first of an answer has come, */
   bool has_header;    /* one of them is noted, */
   bool in_body;       /* and all have come */
   bool misfolded;     /* the first one continues a line that does not exist */
