@@ -40,6 +40,15 @@ describe("the library", function()
       "no field package.preload")
   end)
 
+  it("says so to whoever requires its webhooks first", function()
+    local said, status = child.run [=[
+      package.cpath = ""
+      print(select(2, pcall(require, "akool.lipsync.webhook")))
+    ]=]
+    assert.equal(0, status, said)
+    assert_says(said, "akool.lipsync: ", "not installed for " .. LUA .. ".")
+  end)
+
   it("says so when the core is that of another Lua", function()
     local other = LUA == "Lua 5.3" and "5.4" or "5.3"
     shell.must_run("cmake -S . -B '%s' -DAKL_LUA=%s -DCMAKE_BUILD_TYPE=Debug && cmake --build '%s'"

@@ -1,7 +1,7 @@
 -- webhook: what the service calls back with. Opening a delivery, sealing one as the service would, and
 -- the answer that a web server should give. Facts: the Webhook page of Akool's documentation.
 
-local core = require "akool.lipsync.core"
+local core = require "akool.lipsync.load" -- first, since it knows what to say
 local credentials = require "akool.lipsync.credentials"
 local options = require "akool.lipsync.options"
 local seen = require "akool.lipsync.webhook.seen"

@@ -4,6 +4,7 @@
 local core = require "akool.lipsync.core"
 local host = require "akool.lipsync.host"
 local loop = require "akool.lipsync.loop"
+local recent = require "akool.lipsync.webhook.recent"
 local server = require "akool.lipsync.webhook.server"
 local uv = require "akool.lipsync.uv"
 
@@ -88,27 +89,10 @@ end
 
 -- What comes ------------------------------------------------------------------------------------
 
---- The last event of a job.
-function Receiver:latest(id)
-  return self.newer[id] or self.older[id]
-end
-
 --- The event that ended a job.
 function Receiver:ended(id)
-  local event = self:latest(id)
+  local event = self.latest:get(id)
   return event and RANKS[event.status] == END and event or nil
-end
-
---- Remember an event: for who comes later, and to know what is late. Of two generations, the older is
---- forgotten.
-function Receiver:keep(event)
-  if not self.newer[event.id] then
-    if self.kept >= JOBS_KEPT / 2 then
-      self.older, self.newer, self.kept = self.newer, {}, 0
-    end
-    self.kept = self.kept + 1
-  end
-  self.newer[event.id] = event
 end
 
 --- Something of the program's has raised. In a callback of luv's that would end the program.
@@ -135,9 +119,9 @@ end
 
 --- An event came.
 function Receiver:hear(event)
-  local before = self:latest(event.id)
+  local before = self.latest:get(event.id)
   if before and RANKS[before.status] >= RANKS[event.status] then return end
-  self:keep(event)
+  self.latest:set(event.id, event) -- for who comes later, and to know what is late
   if RANKS[event.status] == END then self:insist(event, 1) end
   if self.on_event then tell(self, event) end
 end
@@ -206,8 +190,8 @@ local receiver = {}
 function receiver.listen(handle, opts)
   local self = setmetatable({ handle = handle, host = opts.host or "127.0.0.1",
     path = opts.path or "/", url = opts.url, trust = opts.trust or false, closed = false,
-    on_event = opts.on_event, on_error = opts.on_error, timers = {}, newer = {}, older = {},
-    kept = 0, hearings = setmetatable({}, { __mode = "v" }) }, Receiver)
+    on_event = opts.on_event, on_error = opts.on_error, timers = {},
+    latest = recent.new(JOBS_KEPT), hearings = setmetatable({}, { __mode = "v" }) }, Receiver)
   local where = { host = self.host, port = opts.port or 0, path = self.path,
     max_connections = opts.max_connections or 100, timeout = opts.timeout or 10 }
   local why

@@ -1,7 +1,7 @@
--- seen: a bounded memory of deliveries, so that a repeated one is known. Two generations: what was
--- added lately and what was before that; when the young one is full, the old one is forgotten.
+-- seen: which deliveries came before, of the last ones.
 
 local core = require "akool.lipsync.core"
+local recent = require "akool.lipsync.webhook.recent"
 
 local Seen = {}
 Seen.__index = Seen
@@ -13,12 +13,9 @@ Seen.__name = "akool.lipsync.seen"
 ---@return boolean new  # false: it is known
 function Seen:add(key, seconds)
   local now = core.now()
-  local known = self.young[key] or self.old[key]
+  local known = self.until_when:get(key)
   if known and now < known then return false end
-  if self.count >= self.half then
-    self.old, self.young, self.count = self.young, {}, 0
-  end
-  self.young[key], self.count = seconds > 0 and now + seconds or math.huge, self.count + 1
+  self.until_when:set(key, seconds > 0 and now + seconds or math.huge)
   return true
 end
 
@@ -27,7 +24,7 @@ local seen = {}
 ---@param capacity integer  # of keys; at least half of these are known
 ---@return akool.lipsync.Seen
 function seen.new(capacity)
-  return setmetatable({ young = {}, old = {}, count = 0, half = math.ceil(capacity / 2) }, Seen)
+  return setmetatable({ until_when = recent.new(capacity) }, Seen)
 end
 
 return seen
