@@ -42,13 +42,13 @@ static int start(lua_State *L, enum akl_call_kind kind, struct akl_call_parts *p
 /* ============================================================ }
 ** {====== Checks ====== */
 
-/* What is wrong with a URL that the service is to fetch. */
+/* What is wrong with a URL that the service of 'c', which may be NULL, is to fetch. */
 static const char *bad_media(const struct akl_client *c, const char *url, size_t size) {
   struct akl_url parsed;
   const char *bad = akl_url_check(url, size, &parsed);
   if (bad != NULL && size > 0 && strstr(url, "://") == NULL)
     return "is not an http(s) URL; a file of yours has to be uploaded somewhere public first";
-  if (bad == NULL && c->url.reach == AKL_PUBLIC && parsed.reach != AKL_PUBLIC)
+  if (bad == NULL && c != NULL && c->url.reach == AKL_PUBLIC && parsed.reach != AKL_PUBLIC)
     return "points at this machine or at a private network, where the service cannot reach it";
   return bad;
 }
@@ -213,6 +213,22 @@ static int core_try_path(lua_State *L) {
   return 2;
 }
 
+/* core.bad_url(text), core.bad_id(text): what is wrong with a URL for the service, or with a job's id,
+** as the end of a sentence; nil when nothing is. */
+static int core_bad_url(lua_State *L) {
+  size_t size;
+  const char *url = luaL_checklstring(L, 1, &size);
+  lua_pushstring(L, bad_media(NULL, url, size));
+  return 1;
+}
+
+static int core_bad_id(lua_State *L) {
+  size_t size;
+  const char *id = luaL_checklstring(L, 1, &size);
+  lua_pushstring(L, akl_protocol_bad_id(id, size));
+  return 1;
+}
+
 /* core.sleep(seconds) */
 static int core_sleep(lua_State *L) {
   struct akl_call_parts parts = {0};
@@ -227,5 +243,7 @@ static int core_sleep(lua_State *L) {
 const luaL_Reg akl_core_start_functions[] = {
     {"sleep", core_sleep},
     {"try_path", core_try_path},
+    {"bad_url", core_bad_url},
+    {"bad_id", core_bad_id},
     {NULL, NULL},
 };

@@ -66,6 +66,17 @@ function core.sleep(seconds) end
 ---@return akool.lipsync.Error? err # kind "io"
 function core.try_path(settings, path) end
 
+--- What is wrong with a URL that the service is to fetch, as the end of a sentence. Whether it is
+--- public shows when a client sends it.
+---@param url string
+---@return string?
+function core.bad_url(url) end
+
+--- What is wrong with a job's id, as the end of a sentence.
+---@param id string
+---@return string?
+function core.bad_id(id) end
+
 --- An error of one of our own causes. Its message is `what_happened` and the advice of the table.
 --- Raises when errors.def has no cause of that name.
 ---@param name string          # of the cause: "job_failed"

@@ -10,7 +10,9 @@ local follow = {}
 --- How old a job is that was not over when it was last seen; nil for any other, about which the first
 --- request is due. A clock that is wrong makes the job seem older, and it is asked about at once, or
 --- newer.
-local function age_of(given)
+---@param given akool.lipsync.Job|string
+---@return number? # s
+function follow.age_of(given)
   if type(given) ~= "table" then return nil end
   if given.status ~= "queueing" and given.status ~= "processing" then return nil end
   local created_at = given.created_at
@@ -22,7 +24,10 @@ end
 local RARELY = { first = 60, factor = 1.5, max = 300, jitter = 0.2 }
 
 --- The settings of a call that follows a job.
-local function settings_of(client, opts)
+---@param client akool.lipsync.Client
+---@param opts akool.lipsync.Options?
+---@return userdata
+function follow.settings_of(client, opts)
   local receiver = opts and opts.webhook
   if receiver and not receiver.closed and not opts.poll then
     opts = setmetatable({ poll = RARELY }, { __index = opts })
@@ -40,8 +45,8 @@ end
 ---@param told string?
 ---@return table following
 function follow.new(client, given, id, opts, told)
-  return { client = client, settings = settings_of(client, opts), id = id, opts = opts,
-    status = told, age = age_of(given) }
+  return { client = client, settings = follow.settings_of(client, opts), id = id, opts = opts,
+    status = told, age = follow.age_of(given) }
 end
 
 local function hear_no_more(following)
@@ -155,7 +160,7 @@ function follow.wait(client, given, id, opts, told)
   local on_status = opts and opts.on_status or client.merged.on_status
   local on_event = opts and opts.on_event or client.merged.on_event
   if not (on_status or on_event or client.renew or options.logging or opts and opts.webhook) then
-    return wait_quietly(client, await.settings(client, opts), id, age_of(given))
+    return wait_quietly(client, await.settings(client, opts), id, follow.age_of(given))
   end
   local following = follow.new(client, given, id, opts, told)
   while true do
