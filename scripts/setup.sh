@@ -11,6 +11,9 @@ packages() {
     demo) packages build && echo lua-luv ;;
     test)
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev valgrind
+      echo lua-argparse lua-dbi-sqlite3 lua-dbi-postgresql
+      # Any version of the server will do, and one that is in use here is left alone.
+      ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
       # To compile for all. The LuaJIT is the one that nginx's Lua module needs and neovim and others
       # accept: apt would remove either for the other.
       echo liblua5.1-0-dev liblua5.2-dev liblua5.3-dev libluajit2-5.1-dev
@@ -50,7 +53,7 @@ packages() {
 programs() {
   case $1 in
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
-    test) programs build && echo busted luarocks nginx openssl ;;
+    test) programs build && echo busted luarocks nginx openssl initdb postgres psql ;;
     luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
     hosts) programs luas && echo nvim love mpv prosody haproxy ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;
@@ -116,7 +119,7 @@ apt install --no-install-recommends $missing
 
 # Debian starts a service it installs. The specs start servers of their own, so these, which nobody
 # asked for, go to rest again.
-for service in nginx prosody haproxy; do
+for service in nginx prosody haproxy postgresql; do
   case " $missing " in
     *" $service "*)
       if [ -d /run/systemd/system ]; then

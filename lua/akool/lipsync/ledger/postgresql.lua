@@ -52,7 +52,7 @@ end
 --- Is the server still there? A question without consequences tells.
 ---@param run fun(statement: string): table[]?, table?
 function postgresql.alive(run)
-  return run "SELECT 1" ~= nil
+  return run "SELECT 1" ~= nil -- if not: another connection may help
 end
 
 --- Does libpq know by now that the connection is gone?
@@ -73,12 +73,10 @@ local SETTINGS = [[SELECT set_config('client_encoding', 'UTF8', false),
 
 --- Prepare a new connection. `run` runs a statement and returns its rows.
 ---@param run fun(statement: string): table[]?, table?
----@return true?
+---@return table? session
 ---@return table? err
 function postgresql.set_up(run)
-  local fine, err = run(SETTINGS)
-  if not fine then return nil, err end
-  return true
+  return run(SETTINGS)
 end
 
 return postgresql

@@ -27,6 +27,7 @@ local WORDS_MAX = 400     -- characters of what a database says
 ---@field private rules table
 ---@field private place fun(): akool.lipsync.ledger.Place  # a function, so that nobody prints a password
 ---@field private connection userdata?
+---@field private session table  # what the dialect wants to know about the connection
 ---@field private statements table<string, userdata>
 ---@field private count integer  # # of statements
 ---@field private transacting { task: thread?, failed: table? }?
@@ -54,7 +55,8 @@ local function words(self, why)
   for _, secret in ipairs(self.place().secrets) do
     why = why:gsub(secret:gsub("%p", "%%%0"), "***")
   end
-  return (why:match("^[^\n]*"):gsub("%c", " "):gsub("%s+", " "):gsub("[%s.]+$", ""):sub(1, WORDS_MAX))
+  why = why:match("^[^\n]*"):gsub("%c", " "):gsub("%s+", " "):gsub("[%s.]+$", "")
+  return why:sub(1, WORDS_MAX)
 end
 
 local function failure(self, name, what)
@@ -172,24 +174,24 @@ local function connect(self)
   end
   self.connection = connection
   connection:autocommit(true) -- transactions are begun by us
-  local set_up
-  set_up, err = self.rules.set_up(function(statement)
+  self.session, err = self.rules.set_up(function(statement)
     local rows, trouble = run(self, all_rows, statement)
     if rows then return rows end
     return nil, statement_failure(self, trouble)
   end)
-  if not set_up then
-    disconnect(self)
-    return nil, err
-  end
-  return true
+  if self.session then return true end
+  disconnect(self)
+  return nil, err
 end
 
 --- A connection that works, as far as one can know.
 local function ensure(self)
   if self.connection then
-    local alive = self.rules.alive(function(statement) return (run(self, all_rows, statement)) end)
+    local alive, cause, what = self.rules.alive(function(statement)
+      return (run(self, all_rows, statement))
+    end, self.session)
     if alive then return true end
+    if cause then return nil, failure(self, cause, what) end
     disconnect(self)
   end
   return connect(self)
@@ -199,10 +201,10 @@ end
 
 --- Raise if this is no moment for a statement, at the line that called our caller.
 local function check(self)
-  if self.closed then error("the ledger is closed", 4) end
+  if self.closed then error("the ledger is closed", 3) end
   local transacting = self.transacting
   if transacting and transacting.task ~= compat.running() then
-    error("a transaction of another task is open: nothing may wait inside a transaction", 4)
+    error("a transaction of another task is open: nothing may wait inside a transaction", 3)
   end
 end
 
@@ -264,12 +266,12 @@ end
 
 -- Transactions ----------------------------------------------------------------------------------
 
---- Undo. What SQLite has undone by itself, and what went with a connection, is fine too.
+--- Undo. SQLite may have done so by itself, and says no then; a server that says no is left, since a
+--- transaction dies with its connection.
 local function roll_back(self)
-  if self.connection then
-    local fine = run(self, affected, "ROLLBACK")
-    if not fine and self.rules.lost(self.connection) then disconnect(self) end
-  end
+  if not self.connection then return end
+  local fine = run(self, affected, "ROLLBACK")
+  if not fine and self.dialect == "postgresql" then disconnect(self) end
 end
 
 local function commit(self)

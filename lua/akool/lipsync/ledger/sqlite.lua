@@ -1,5 +1,7 @@
 -- sqlite: what is special about a ledger in a file, for `sql`.
 
+local ENOENT = 2
+
 local sqlite = {}
 
 sqlite.driver, sqlite.module = "SQLite3", "dbd.sqlite3"
@@ -31,10 +33,20 @@ function sqlite.refusal(said) return "file_unusable", said end
 --- Numbers and texts go as they are.
 function sqlite.parameter(value) return value end
 
---- A file does not go away between two statements.
-function sqlite.alive() return true end
+--- Is the file where it was? SQLite would not notice and go on writing to what nobody will ever find.
+--- (To open it would end the locks that this process has on it; to rename it to itself only asks.)
+---@param session { file: string }
+---@return boolean
+---@return string? cause  # why there is no sense in connecting again
+---@return string? what
+function sqlite.alive(_, session)
+  if session.file == "" then return true end
+  local there, why, number = os.rename(session.file, session.file)
+  if there or number ~= ENOENT then return true end
+  return false, "file_unusable", "its file was taken away while it was open, " .. why
+end
 
---- SQLite's own handle is kept until it is closed.
+--- There is nothing between us and a file.
 function sqlite.lost() return false end
 
 --- Turn the write-ahead log on, which the file remembers. While somebody else does the same, SQLite
@@ -58,14 +70,15 @@ end
 
 --- Prepare a new connection. `run` runs a statement and returns its rows.
 ---@param run fun(statement: string): table[]?, table?
----@return true?
+---@return { file: string }? session
 ---@return table? err
 function sqlite.set_up(run)
   local fine, err = run "PRAGMA busy_timeout = 5000"
   if fine then fine, err = log_ahead(run) end
   if fine then fine, err = run "PRAGMA synchronous = FULL" end
+  if fine then fine, err = run "PRAGMA database_list" end
   if not fine then return nil, err end
-  return true
+  return { file = fine[1].file or "" }
 end
 
 return sqlite
