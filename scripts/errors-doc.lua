@@ -90,8 +90,8 @@ local KINDS = {
     "See `err.job.data` and `err.server_message`; check the media and start a new job." },
   { "expired", "The result is gone: it is kept for 7 days.",
     "The job has to be made, and paid, again." },
-  { "io", "The file cannot be written, or memory ran out.",
-    "Mend that and download again: the result is still at the service." },
+  { "io", "A file or the ledger cannot be used, or memory ran out.",
+    "Mend that and go on: a result is still at the service." },
   { "cancelled", "The program stopped this itself.",
     "Nothing to do." },
 }

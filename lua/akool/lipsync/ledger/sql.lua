@@ -328,7 +328,7 @@ local sql = {}
 ---@return table? err
 function sql.open(address)
   if type(address) ~= "string" then
-    error(('a ledger is named by a string, such as "jobs.db", not by a %s'):format(type(address)), 2)
+    error(('a ledger is named by a string such as "jobs.db", not by a %s'):format(type(address)), 2)
   end
   local place, why = dsn.read(address)
   if not place then
