@@ -151,6 +151,13 @@ for name, dialect in pairs(DIALECTS) do
       assert.are.same({}, db:rows "SELECT k FROM t")
     end)
 
+    it("has read to its end what only counts, and sees later what others wrote", function()
+      for i = 1, 3 do assert(db:change(PUT, "k" .. i, i, nil)) end
+      assert(db:change "SELECT k FROM t")
+      assert.are.equal(1, open(dsn):change(PUT, "l", 1, nil))
+      assert.are.equal(4, count(db))
+    end)
+
     it("has a clock", function()
       local now = assert(db:rows("SELECT " .. db.now .. " AS now"))[1].now
       assert.is_true(math.abs(now - os.time()) < 60)
@@ -401,6 +408,24 @@ describe("a ledger's file", function()
     assert.are.equal("wal", db:rows("PRAGMA journal_mode")[1].journal_mode)
     assert.are.equal(2, db:rows("PRAGMA synchronous")[1].synchronous)
     assert.are.equal(5000, db:rows("PRAGMA busy_timeout")[1].timeout)
+  end)
+
+  it("has its log written ahead even if another process writes while it is opened", function()
+    local finish = child.start(child.script(([[
+      local connection = assert(require("DBI").Connect("SQLite3", %q))
+      connection:autocommit(true)
+      for statement in ("CREATE TABLE t (k); BEGIN IMMEDIATE; COMMIT"):gmatch "[^;]+" do
+        if statement:find "COMMIT" then
+          io.open(%q, "w"):close()
+          os.execute "sleep 0.5"
+        end
+        assert(assert(connection:prepare(statement)):execute())
+      end
+    ]]):format(path, t.path "held"), t.path "holder.lua"))
+    assert(sockets.turn_until(function() return lfs.attributes(t.path "held") end))
+    local db = open(path)
+    assert.are.equal("wal", db:rows("PRAGMA journal_mode")[1].journal_mode)
+    assert.are.equal("", (finish()))
   end)
 
   it("is damaged if it is no database", function()
