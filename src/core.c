@@ -353,6 +353,7 @@ int luaopen_akool_lipsync_core(lua_State *L) {
   lua_newtable(L);
   akl_lua_register(L, functions);
   akl_lua_register(L, akl_core_client_functions);
+  akl_lua_register(L, akl_core_file_functions);
   akl_lua_register(L, akl_core_start_functions);
   akl_lua_register(L, akl_core_value_functions);
   akl_lua_register(L, akl_core_webhook_functions);

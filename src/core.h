@@ -1,7 +1,7 @@
 /*
 ** core: what the files of this room share. `core.c` is the module and its engine, `core_client.c`
-** settings and clients, `core_start.c` the beginnings of ops, `core_op.c` ops, `core_value.c` errors
-** and events as Lua tables, `core_webhook.c` deliveries.
+** settings and clients, `core_start.c` the beginnings of ops, `core_op.c` ops, `core_value.c` errors,
+** events and files as Lua tables, `core_file.c` files without an op, `core_webhook.c` deliveries.
 */
 #ifndef AKL_CORE_H
 #define AKL_CORE_H
@@ -79,12 +79,16 @@ int akl_core_refuse(lua_State *L, enum akl_cause cause, const char *what, const 
 /* [-0, +1, m] Push an event as a table. */
 void akl_core_push_event(lua_State *L, const struct akl_event *event, const char *job);
 
+/* [-0, +1, m] Push a file that is there as a table { path, bytes, sha256 }. */
+void akl_core_push_file(lua_State *L, const char *path, int64_t size, const char *sha256);
+
 /* The client or the settings at 'index'; raises when it is something else. */
 struct akl_client *akl_core_check_client(lua_State *L, int index);
 struct akl_settings *akl_core_check_settings(lua_State *L, int index);
 
 /* Functions of the module, one table per file. */
 extern const luaL_Reg akl_core_client_functions[];
+extern const luaL_Reg akl_core_file_functions[];
 extern const luaL_Reg akl_core_start_functions[];
 extern const luaL_Reg akl_core_value_functions[];
 extern const luaL_Reg akl_core_webhook_functions[];

@@ -152,17 +152,6 @@ static struct akl_op *check_op(lua_State *L) {
   return op;
 }
 
-/* [-0, +1, m] Push { path, bytes, sha256 }. */
-static void push_file(lua_State *L, const struct akl_file *f) {
-  lua_createtable(L, 0, 3);
-  lua_pushstring(L, f->path);
-  lua_setfield(L, -2, "path");
-  akl_lua_pushwhole(L, (lua_Number)f->size);
-  lua_setfield(L, -2, "bytes");
-  lua_pushstring(L, f->sha256);
-  lua_setfield(L, -2, "sha256");
-}
-
 /* [-0, +1, m] Push the result, or nil. For a poll that is the last job that came. */
 static void push_result(lua_State *L, const struct akl_op *op) {
   if (!op->filled) {
@@ -215,7 +204,7 @@ static int tell_end(lua_State *L, struct akl_op *op) {
   }
   lua_pushliteral(L, "done");
   if (c->kind == AKL_DOWNLOAD && c->download != NULL)
-    push_file(L, &c->download->file);
+    akl_core_push_file(L, c->download->file.path, c->download->file.size, c->download->file.sha256);
   else if (c->kind == AKL_SLEEP)
     lua_pushboolean(L, 1);
   else

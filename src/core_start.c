@@ -193,26 +193,6 @@ int akl_core_download(lua_State *L) {
   return 2;
 }
 
-/* core.try_path(settings, path): could a download write there? True, or nil and an error. Leaves
-** nothing behind. */
-static int core_try_path(lua_State *L) {
-  const struct akl_settings *s = akl_core_check_settings(L, 1);
-  size_t size;
-  const char *path = luaL_checklstring(L, 2, &size);
-  if (strlen(path) != size)
-    return akl_core_refuse(L, AKL_CAUSE_FILE_UNUSABLE, "The output path", "has a zero byte in it");
-  if (!akl_core_new_op(L, 0)) /* only to own the error while Lua makes its table */
-    return 2;
-  struct akl_op *op = lua_touserdata(L, -1);
-  if (akl_file_try(path, s->overwrite, &op->call.error)) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  lua_pushnil(L);
-  akl_core_push_error(L, &op->call.error, NULL, NULL);
-  return 2;
-}
-
 /* core.bad_url(text), core.bad_id(text): what is wrong with a URL for the service, or with a job's id,
 ** as the end of a sentence; nil when nothing is. */
 static int core_bad_url(lua_State *L) {
@@ -242,8 +222,8 @@ static int core_sleep(lua_State *L) {
 
 const luaL_Reg akl_core_start_functions[] = {
     {"sleep", core_sleep},
-    {"try_path", core_try_path},
     {"bad_url", core_bad_url},
     {"bad_id", core_bad_id},
+    {"interruption", core_interruption},
     {NULL, NULL},
 };

@@ -1,5 +1,5 @@
 /*
-** core, values: errors and events as the Lua tables that a program sees.
+** core, values: errors, events and files as the Lua tables that a program sees.
 */
 #include <lauxlib.h>
 #include <stdlib.h> /* free */
@@ -229,6 +229,16 @@ void akl_core_push_event(lua_State *L, const struct akl_event *event, const char
   case AKL_EV_TOKEN:
     break;
   }
+}
+
+/* ============================================================ }
+** {====== Files ====== */
+
+void akl_core_push_file(lua_State *L, const char *path, int64_t size, const char *sha256) {
+  lua_createtable(L, 0, 3);
+  set_string(L, "path", path);
+  set_number(L, "bytes", (double)size);
+  set_string(L, "sha256", sha256);
 }
 
 /* ============================================================ } */

@@ -58,19 +58,6 @@ static int core_seal_delivery(lua_State *L) {
   return 2;
 }
 
-/* core.fingerprint(text): 64 hex digits that no other text has. nil when memory runs out. */
-static int core_fingerprint(lua_State *L) {
-  struct akl_piece text = piece(L, 1);
-  char hex[AKL_SHA256_HEX + 1];
-  struct akl_sha256 *d = akl_sha256_new();
-  bool fine = d != NULL && akl_sha256_update(d, text.bytes, text.size) && akl_sha256_finish(d, hex);
-  akl_sha256_free(d);
-  if (!fine)
-    return 0;
-  lua_pushstring(L, hex);
-  return 1;
-}
-
 /* UTF-8 (RFC 3629) without control characters but those that JSON may have between its tokens? Looks
 ** at all of it, whatever it is. A block of a sealed text that was tampered with turns into noise,
 ** which lua-cjson would take if it stands inside a string. */
@@ -121,7 +108,6 @@ static int core_encode(lua_State *L) {
 const luaL_Reg akl_core_webhook_functions[] = {
     {"open_delivery", core_open_delivery},
     {"seal_delivery", core_seal_delivery},
-    {"fingerprint", core_fingerprint},
     {"decode", core_decode},
     {"encode", core_encode},
     {NULL, NULL},

@@ -64,6 +64,17 @@ bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool re
 /* Could a download write there? Leaves everything as it was. False: 'error' says why not. */
 bool akl_file_try(const char *path, bool overwrite, struct akl_error *error);
 
+/* What a copy has become. */
+struct akl_copied {
+  int64_t size;
+  char sha256[AKL_SHA256_HEX + 1];
+};
+
+/* Copy the file 'from' to 'path' in the way of a download: by its part, synced, never over another
+** file that may not be overwritten. False: 'error' says why, and nothing has that name that had not. */
+bool akl_file_copy(const char *from, const char *path, bool overwrite, struct akl_copied *copied,
+                   struct akl_error *error);
+
 /* A body is about to come: truncate or go on as the answer says. False: f->error says why. */
 bool akl_file_begin(struct akl_file *f, const struct akl_announcement *a);
 

@@ -66,6 +66,7 @@ function core.sleep(seconds) end
 ---@return akool.lipsync.Error? err # kind "io"
 function core.try_path(settings, path) end
 
+<<<<<<< HEAD
 --- What is wrong with a URL that the service is to fetch, as the end of a sentence. Whether it is
 --- public shows when a client sends it.
 ---@param url string
@@ -76,6 +77,21 @@ function core.bad_url(url) end
 ---@param id string
 ---@return string?
 function core.bad_id(id) end
+=======
+--- Copy a file of this machine as a download would bring it: through a part beside it, synced, and
+--- never over another file unless the settings say `overwrite`. Blocks for as long as the disk takes.
+---@param settings akool.lipsync.core.Settings
+---@param from string
+---@param to string
+---@return { path: string, bytes: integer, sha256: string }?
+---@return akool.lipsync.Error? err # kind "io"
+function core.copy(settings, from, to) end
+
+--- The SHA-256 of a text, as 64 lower-case hex digits.
+---@param text string # any bytes
+---@return string? # nil: memory ran out
+function core.sha256(text) end
+>>>>>>> 1d4f4d4 (core.copy brings a file of this machine to another place as a download would, and core.sha256)
 
 --- An error of one of our own causes. Its message is `what_happened` and the advice of the table.
 --- Raises when errors.def has no cause of that name.
@@ -128,11 +144,6 @@ function core.open_delivery(client_id, client_secret, timestamp, nonce, signatur
 ---@return string? signature # nil: memory ran out
 ---@return string? sealed
 function core.seal_delivery(client_id, client_secret, timestamp, nonce, text) end
-
---- 64 hex digits that no other text has.
----@param text string
----@return string? # nil: memory ran out
-function core.fingerprint(text) end
 
 --- The table in a JSON text; whole numbers are integers, null is absent. nil when it is none.
 ---@param text string

@@ -189,7 +189,7 @@ function webhook.open(body, opts)
   if not (event and timely and fine) then return refuse() end -- what nobody can see comes last
   if opts.seen then
     -- Known by what was sealed: whoever knows the client id can sign that again.
-    local key = core.fingerprint(outer.dataEncrypt)
+    local key = core.sha256(outer.dataEncrypt)
     if not key then return starve() end
     if not opts.seen:add(key, 2 * tolerance) then
       return nil, core.error("webhook_repeated", ("A delivery about job %s came before."):format(
