@@ -239,6 +239,22 @@ describe("the handlers", function()
   end)
 end)
 
+describe("Lua's own handler", function()
+  it("hears of a signal that was not told when the wait ended", function()
+    local said, status = run [[
+      local op = assert(core.interruption())
+      signal "INT"
+      print "caught"
+      op:cancel()
+      for i = 1, 1e6 do tostring(i) end
+      print "lost"
+    ]]
+    assert.equal(1, status)
+    assert.is_nil(said:find "lost")
+    assert.is_truthy(said:find "^caught\n.*interrupted!")
+  end)
+end)
+
 describe("only one at a time", function()
   it("can be had in a process", function()
     assert.equal("signals_taken invalid\nSIGTERM\n", says [[
@@ -275,6 +291,15 @@ describe("a forked child", function()
         fork.exit(1)
       end
       assert(fork.wait(one) == -1, "not ended by the signal")
+      local another = fork.fork()
+      if another == 0 then
+        local fine, why = pcall(function()
+          signal("INT", tonumber(io.open "/proc/self/stat":read "*a":match "^%%d+"))
+          for i = 1, 1e6 do tostring(i) end
+        end)
+        fork.exit(not fine and why:find "interrupted!" and 0 or 1)
+      end
+      assert(fork.wait(another) == 0, "Lua's handler did not hear of it")
       local two = fork.fork()
       if two == 0 then
         local own = assert(core.interruption())

@@ -61,6 +61,9 @@ struct akl_announcement {
 bool akl_file_open(struct akl_file *f, const char *path, bool overwrite, bool resume, int64_t most,
                    struct akl_error *error);
 
+/* 'path' with 'ending' behind it, to be freed; NULL when memory runs out. */
+char *akl_file_name(const char *path, const char *ending);
+
 /* Could a download write there? Leaves everything as it was. False: 'error' says why not. */
 bool akl_file_try(const char *path, bool overwrite, struct akl_error *error);
 

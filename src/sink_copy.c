@@ -1,7 +1,6 @@
 /* sink, a file of this machine as where a body comes from: see sink.h. */
 #include <errno.h>    /* EINTR */
 #include <fcntl.h>    /* open */
-#include <stdio.h>    /* asprintf */
 #include <stdlib.h>   /* malloc */
 #include <string.h>   /* strerror */
 #include <sys/stat.h> /* fstat */
@@ -30,8 +29,8 @@ static bool is_at(const struct stat *file, const char *path) {
 /* Would writing 'path', or the part on the way there, destroy what is to be copied? */
 static bool is_apart(const struct stat *source, const char *from, const char *path,
                      struct akl_error *error) {
-  char *part;
-  if (asprintf(&part, "%s.part", path) < 0)
+  char *part = akl_file_name(path, ".part");
+  if (part == NULL)
     return out_of_memory(error);
   bool same = is_at(source, path), same_part = is_at(source, part);
   free(part);

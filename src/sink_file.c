@@ -11,8 +11,7 @@
 
 #include "sink.h"
 
-/* 'path' with 'ending' behind it, or NULL when memory runs out. */
-static char *with_ending(const char *path, const char *ending) {
+char *akl_file_name(const char *path, const char *ending) {
   size_t a = strlen(path), b = strlen(ending) + 1;
   char *name = malloc(a + b);
   if (name == NULL)
@@ -169,9 +168,9 @@ bool akl_file_restart(struct akl_file *f) {
 /* Names, and the part opened and locked. */
 static bool prepare(struct akl_file *f, const char *path, bool overwrite, struct akl_error *error) {
   *f = (struct akl_file){.fd = -1, .overwrite = overwrite, .total = -1};
-  f->path = with_ending(path, "");
-  f->part = with_ending(path, ".part");
-  f->note = with_ending(path, ".part.etag");
+  f->path = akl_file_name(path, "");
+  f->part = akl_file_name(path, ".part");
+  f->note = akl_file_name(path, ".part.etag");
   f->digest = akl_sha256_new();
   if (f->path == NULL || f->part == NULL || f->note == NULL || f->digest == NULL)
     return out_of_memory(error);
@@ -286,7 +285,7 @@ bool akl_file_write(struct akl_file *f, const char *bytes, size_t size) {
 ** the power fail before the folder is on the disk, it is absent again, and that is no lie either. */
 static void sync_folder(const char *path) {
   const char *slash = strrchr(path, '/');
-  char *folder = slash == NULL ? with_ending(".", "") : with_ending(path, "");
+  char *folder = slash == NULL ? akl_file_name(".", "") : akl_file_name(path, "");
   if (folder == NULL)
     return;
   if (slash != NULL)

@@ -92,7 +92,7 @@ end
 function Trial:note(what, value, err)
   if value then
     self.successes = self.successes + 1
-    if what == "download" or what == "generate" then self.downloaded = true end
+    if what == "download" or what == "generate" or what == "copy" then self.downloaded = true end
   elseif type(err) == "string" and err:find("not enough memory", 1, true) then
     self.failures, self.short = self.failures + 1, true -- raised in a task, as Lua's own would be
   elseif type(err) ~= "table" or type(err.kind) ~= "string" or #tostring(err) < 10 then

@@ -216,6 +216,17 @@ scenario("download linked", function(t)
   if client then t:note("download", client:download(t.job, t.out)) end
 end, function(t) t:make_part { second_name = true } end)
 
+scenario("copy", function(t)
+  local client = t:client()
+  if client then t:note("copy", core.copy(client.settings, t.from, t.out)) end
+end, function(t)
+  t:make_film()
+  t.from = t.folder .. "/bought.mp4"
+  local file = assert(io.open(t.from, "wb"))
+  file:write(t.film)
+  assert(file:close())
+end)
+
 scenario("generate again", function(t)
   local client = t:client { on_progress = function() end, on_event = function() end }
   if client then
