@@ -5,6 +5,7 @@
 
 local url, api_key, folder, thread, round = ...
 
+local core = require "akool.lipsync.core"
 local lipsync = require "akool.lipsync"
 
 local client = assert(lipsync.new {
@@ -29,6 +30,10 @@ assert(os.remove(path))
 local function ask() return client:info(job) end
 local told = lipsync.map({ 1, 2, 3, 4 }, ask, { concurrency = 4 })
 for i = 1, 4 do assert(told[i].id == job.id) end
+
+-- One of them all may wait for a signal at a time.
+local op, taken = core.interruption()
+if op then lipsync.step(0) op:cancel() else assert(taken.name == "signals_taken", tostring(taken)) end
 
 local wrong, err = client:info("66160f989dfc997ac289037b")
 assert(not wrong and err.kind == "not_found", tostring(err))

@@ -7,6 +7,7 @@ require "scenarios.module"
 require "scenarios.calls"
 require "scenarios.downloads"
 require "scenarios.ends"
+require "scenarios.waits"
 require "scenarios.webhooks"
 require "scenarios.whole"
 

@@ -54,3 +54,23 @@ scenario("download resumed", {
     }
   end,
 })
+
+scenario("copy", {
+  prepare = function(context)
+    local client, job = client_with_job(context)
+    local core = require "akool.lipsync.core"
+    local path, copy = context.folder .. "/out.mp4", context.folder .. "/copy.mp4"
+    assert(client:download(assert(client:info(job)), path, { overwrite = true }))
+    os.remove(copy)
+    core.engine():close()
+    return {
+      act = function() return core.copy(client.settings, path, copy) end,
+      expect = is_file,
+      afterwards = function()
+        os.remove(copy)
+        is_file(assert(core.copy(client.settings, path, copy)))
+        assert(not io.open(copy .. ".part"), "a part was left behind")
+      end,
+    }
+  end,
+})
