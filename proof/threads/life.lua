@@ -33,7 +33,7 @@ for i = 1, 4 do assert(told[i].id == job.id) end
 
 -- One of them all may wait for a signal at a time.
 local op, taken = core.interruption()
-if op then lipsync.step(0) op:cancel() else assert(taken.name == "signals_taken", tostring(taken)) end
+if op then op:cancel() else assert(taken.name == "signals_taken", tostring(taken)) end
 
 local wrong, err = client:info("66160f989dfc997ac289037b")
 assert(not wrong and err.kind == "not_found", tostring(err))
