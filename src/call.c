@@ -15,15 +15,15 @@ void akl_call_news(struct akl_call *c) {
 }
 
 const char *akl_call_word(enum akl_call_kind kind) {
-  static const char *const words[] = {"create", "info",     "poll", "credits",
-                                      "token",  "download", "sleep"};
+  static const char *const words[] = {"create", "info",     "poll",  "credits",
+                                      "token",  "download", "sleep", "interruption"};
   return words[kind];
 }
 
 const char *akl_call_doing(const struct akl_call *c) {
   static const char *const words[] = {
       "creating a job",   "asking about a job",   "following a job", "asking for the balance",
-      "fetching a token", "downloading a result", "sleeping"};
+      "fetching a token", "downloading a result", "sleeping",        "waiting for a signal"};
   return words[c->kind];
 }
 
@@ -39,6 +39,8 @@ void akl_call_over(struct akl_call *c) {
   c->state = AKL_OVER;
   if (c->kind == AKL_POLL)
     akl_poll_over(c);
+  else if (c->kind == AKL_INTERRUPTION)
+    akl_signal_over(c);
   akl_timers_unset(&e->timers, &c->timer);
   akl_timers_release(&e->timers);
   akl_link_remove(&c->link);
@@ -371,6 +373,8 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
   if (c->kind == AKL_SLEEP || c->kind == AKL_POLL) {
     akl_call_pause(c, now + wait);
     akl_engine_wake(c->engine);
+  } else if (c->kind == AKL_INTERRUPTION) {
+    akl_signal_await(c);
   } else {
     akl_call_begin(c);
   }

@@ -25,11 +25,12 @@ enum akl_call_kind {
   AKL_TOKEN, /* started by calls that need a token, never by the program */
   AKL_DOWNLOAD,
   AKL_SLEEP,
+  AKL_INTERRUPTION,
 };
 
 enum akl_call_state {
   AKL_NEW,
-  AKL_PAUSED,      /* until its timer fires: sleeping, before a retry or the next poll */
+  AKL_PAUSED, /* until its timer fires: sleeping, before a retry or the next poll; or a signal */
   AKL_NEEDS_TOKEN, /* until the client has one */
   AKL_QUEUED,      /* until there is a place in the lane to its host */
   AKL_EXCHANGE,    /* until its transfer ends */
@@ -70,10 +71,10 @@ struct akl_call {
   struct akl_link waiting; /* in the client's waiting, or in the queue of a lane */
   struct akl_timer timer;
   struct akl_engine *engine;     /* borrowed; NULL once it is over and that is known */
-  struct akl_client *client;     /* counted; NULL for a sleep */
-  struct akl_settings *settings; /* counted; NULL for a sleep */
+  struct akl_client *client;     /* counted; NULL for a sleep or a signal */
+  struct akl_settings *settings; /* counted; NULL for a sleep or a signal */
   struct akl_transfer *transfer; /* while in an exchange */
-  const struct akl_endpoint *to; /* of an API request; NULL for a download or a sleep */
+  const struct akl_endpoint *to; /* of an API request; else NULL */
   char *job;                     /* borrowed: id of the job it is about, see akl_call_job */
   char *body;                    /* owned: of a POST */
   struct akl_download *download; /* owned */
@@ -83,12 +84,12 @@ struct akl_call {
   akl_usec failing_since;        /* poll: since when requests fail, 0 if they do not */
   uint64_t seen[2];              /* poll: digest of the last answer */
   const char *failing_with;      /* poll: the last request's error, static; NULL if it was fine */
-  int number;                    /* poll: the status as the service last wrote it */
-  unsigned slot;                 /* the owner's */
-  unsigned tokens;               /* which token the request was sent with */
-  unsigned attempt;              /* requests sent, in all */
-  unsigned failures;             /* in a row */
-  uint32_t share;                /* poll: its part of the client's rate */
+  int number;        /* poll: the status as the service last wrote it; the signal that came */
+  unsigned slot;     /* the owner's */
+  unsigned tokens;   /* which token the request was sent with */
+  unsigned attempt;  /* requests sent, in all */
+  unsigned failures; /* in a row */
+  uint32_t share;    /* poll: its part of the client's rate */
   unsigned short event_count;
   unsigned char kind, state, status; /* enums above; status: the last one a poll learnt */
   bool renewed;                      /* a refused token was replaced once */
@@ -140,6 +141,9 @@ struct akl_call *akl_calls_news(struct akl_engine *e);
 
 /* End every call of an engine that is about to be closed, or that belongs to another process. */
 void akl_calls_close(struct akl_engine *e);
+
+/* If a signal came that a call of this engine waits for, that call is over. */
+void akl_calls_take_signal(struct akl_engine *e);
 
 /* Take its oldest event, or NULL; to be freed with free(). */
 struct akl_event *akl_call_event(struct akl_call *c);

@@ -1,7 +1,7 @@
 /*
 ** call, from inside: what the files of the call room share. `call.c` is a call's life, `call_poll.c`
 ** following a job, `call_token.c` the getToken call that others wait for, `call_download.c` what is
-** particular to downloads, `call_event.c` what is told on the way.
+** particular to downloads, `call_signal.c` waiting for a signal, `call_event.c` what is told on the way.
 */
 #ifndef AKL_CALL_INSIDE_H
 #define AKL_CALL_INSIDE_H
@@ -79,6 +79,13 @@ void akl_download_note_progress(struct akl_call *c);
 
 /* The download has failed: release the file, leaving what a later one can go on with. */
 void akl_download_abandon(struct akl_call *c);
+
+/* ============================================================ }
+** {====== call_signal.c ====== */
+
+/* Waiting for a signal begins, or fails at once because somebody else waits; and it ends. */
+void akl_signal_await(struct akl_call *c);
+void akl_signal_over(struct akl_call *c);
 
 /* ============================================================ }
 ** {====== call_event.c: each records an event if somebody listens and memory allows ====== */

@@ -183,6 +183,7 @@ static int engine_step(lua_State *L) {
     return 0;
   box->stepping = true;
   akl_engine_step(e, timeout);
+  akl_calls_take_signal(e);
   while ((t = akl_engine_ended(e)) != NULL)
     akl_core_finish(L, 1, t);
   akl_engine_settle(e);

@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "core.h"
+#include "interrupt.h"
 #include "protocol.h"
 
 static const char OP[] = "akool.lipsync.op";
@@ -207,6 +208,8 @@ static int tell_end(lua_State *L, struct akl_op *op) {
     akl_core_push_file(L, c->download->file.path, c->download->file.size, c->download->file.sha256);
   else if (c->kind == AKL_SLEEP)
     lua_pushboolean(L, 1);
+  else if (c->kind == AKL_INTERRUPTION)
+    lua_pushstring(L, akl_interrupt_word(c->number));
   else
     push_result(L, op);
   return 2;

@@ -218,6 +218,20 @@ static int core_sleep(lua_State *L) {
   return start(L, AKL_SLEEP, &parts, length);
 }
 
+/* core.interruption(): SIGINT or SIGTERM. */
+static int core_interruption(lua_State *L) {
+  struct akl_call_parts parts = {0};
+  if (!akl_core_new_op(L, 0))
+    return 2;
+  const struct akl_op *op = lua_touserdata(L, -1);
+  (void)start(L, AKL_INTERRUPTION, &parts, 0);
+  if (op->call.error.kind == AKL_KIND_NONE)
+    return 1;
+  lua_pushnil(L);
+  akl_core_push_error(L, &op->call.error, NULL, NULL);
+  return 2;
+}
+
 /* ============================================================ } */
 
 const luaL_Reg akl_core_start_functions[] = {

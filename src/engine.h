@@ -19,6 +19,8 @@
 
 enum { AKL_LANES = 64 };
 
+struct akl_call;
+
 /* The way to one host (hosts may share one by chance), and who waits for a place in it. What waits
 ** is a link of its owner's and not yet a transfer: handles are dear, and many may wait. */
 struct akl_lane {
@@ -38,9 +40,10 @@ struct akl_engine {
   struct akl_lane lanes[AKL_LANES];
   struct akl_link idle, running, ended; /* transfers */
   bool (*admit)(
-      struct akl_link *who); /* let the first of a queue in, or say that it cannot be yet */
-  struct akl_link calls;     /* every call that is not over; the call room's */
-  struct akl_link news;      /* calls whose program should look at them; the call room's */
+      struct akl_link *who);     /* let the first of a queue in, or say that it cannot be yet */
+  struct akl_link calls;         /* every call that is not over; the call room's */
+  struct akl_link news;          /* calls whose program should look at them; the call room's */
+  struct akl_call *interruption; /* the call that waits for a signal, or NULL; the call room's */
   unsigned idle_count, handles;
   unsigned connections_kept; /* idle ones that libcurl does not close */
   bool tainted;              /* memory ran out inside libcurl: to be given a new multi handle */

@@ -168,6 +168,11 @@ bool akl_poller_wake(struct akl_poller *p) {
   return p->awake || akl_poller_arm(p, 1); /* long past: the timer wakes just as well */
 }
 
+void akl_poller_alarm(int wake) {
+  const uint64_t one = 1;
+  (void)!write(wake, &one, sizeof one);
+}
+
 /* A timeout for epoll_wait: whole milliseconds, rounded up so that we never wake just too early. */
 static int milliseconds(akl_usec timeout) {
   if (timeout <= 0)

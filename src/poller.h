@@ -64,6 +64,9 @@ bool akl_poller_arm(struct akl_poller *p, akl_usec at);
 /* Make the descriptor readable now. */
 bool akl_poller_wake(struct akl_poller *p);
 
+/* The same, from a signal's handler or another thread: 'wake' is the poller's, which is open. */
+void akl_poller_alarm(int wake);
+
 /* Wait up to 'timeout' for news of sockets and write up to 'most' of them to 'ready'. Wake-ups and
 ** armed moments end the wait and are used up. Returns how many; 0 also when a signal came; -1 when
 ** the system refuses. */

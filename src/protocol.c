@@ -95,7 +95,7 @@ const struct akl_endpoint *akl_protocol_endpoint(enum akl_call_kind kind) {
   static const struct akl_endpoint token = {.path = "/api/open/v3/getToken"};
   static const struct akl_endpoint *const endpoints[] = {
       [AKL_CREATE] = &create,   [AKL_INFO] = &info,   [AKL_POLL] = &info,
-      [AKL_CREDITS] = &credits, [AKL_TOKEN] = &token, [AKL_SLEEP] = NULL};
+      [AKL_CREDITS] = &credits, [AKL_TOKEN] = &token, [AKL_INTERRUPTION] = NULL};
   return endpoints[kind];
 }
 

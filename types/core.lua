@@ -59,6 +59,14 @@ function core.settings(options) end
 ---@return akool.lipsync.Error? err # kind "io": there is no engine
 function core.sleep(seconds) end
 
+--- Wait for SIGINT or SIGTERM; the result is "SIGINT" or "SIGTERM". While such an op lives their handlers
+--- are ours, unless they are ignored. A second signal of the same kind does what it did before, and so do
+--- both once the op is over; one that came by then and was not told is raised again.
+---@return akool.lipsync.core.Op?
+---@return akool.lipsync.Error? err # kind "invalid": the process has such an op already, in whatever
+---                                   Lua state; kind "io": there is no engine
+function core.interruption() end
+
 --- Could a download write there? Leaves nothing behind.
 ---@param settings akool.lipsync.core.Settings
 ---@param path string
