@@ -131,7 +131,11 @@ local function reason(client, data)
 end
 
 --- What the end of a job means for whoever waited for it.
-local function ended(client, found)
+---@param client akool.lipsync.Client
+---@param found akool.lipsync.Job  # completed or failed
+---@return akool.lipsync.Job?
+---@return akool.lipsync.Error?    # kind "failed"
+function follow.ended(client, found)
   if found.status == "completed" then return found end
   return nil, core.error("job_failed", ("Job %s failed."):format(found.id),
     { job = found, server_message = reason(client, found.data) })
@@ -143,7 +147,7 @@ local function wait_quietly(client, settings, id, age)
   local op, err = client.core:poll(settings, id, age)
   if not op then return nil, err end
   local kind, value = loop.next(op, true)
-  if kind == "done" then return ended(client, setmetatable(value, client.jobs)) end
+  if kind == "done" then return follow.ended(client, setmetatable(value, client.jobs)) end
   setmetatable(value.job, client.jobs)
   return nil, value
 end
@@ -167,7 +171,7 @@ function follow.wait(client, given, id, opts, told)
     local status, found = follow.advance(following)
     if status == "error" then return nil, found end
     if on_status then await.tell(following.op, on_status, status, found) end
-    if following.over then return ended(client, found) end
+    if following.over then return follow.ended(client, found) end
   end
 end
 

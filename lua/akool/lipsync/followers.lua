@@ -58,6 +58,8 @@ local function told(self, tag, kind, value)
     return value
   end
   self.renewed[tag] = nil
+  local over = value.status == "completed" or value.status == "failed"
+  if over and kind == "status" then return nil end -- and will be told again, as its end
   if kind == "done" then forget(self, tag) end
   return nil, setmetatable(value, self.client.jobs)
 end

@@ -13,6 +13,8 @@ local schema = require "akool.lipsync.ledger.schema"
 local sql = require "akool.lipsync.ledger.sql"
 local statements = require "akool.lipsync.ledger.statements"
 
+local ledger = {}
+
 local AHEAD = 60 -- seconds: a lease that begins later than so was taken before the clock was set back
 
 ---@alias akool.lipsync.State
@@ -103,7 +105,7 @@ function Ledger:row(key)
   if not rows then return nil, err end
   if rows[1] then return shown(rows[1]) end
   return nil, core.error("no_such_row", ("The ledger %s has no row %q."):format(
-    tostring(self), key))
+    self.db.name, key))
 end
 
 --- The rows that a job belongs to: one, and those that adopted it.
@@ -122,8 +124,17 @@ function Ledger:expiring(seconds)
   return all_shown(self.db:rows(self.text.expiring, seconds))
 end
 
-local STATES = { "planned", "submitting", "submitted", "processing", "ready", "done", "failed",
+ledger.STATES = { "planned", "submitting", "submitted", "processing", "ready", "done", "failed",
   "unknown", "expired", "cancelled" }
+
+---@param word any
+---@return boolean
+function ledger.is_state(word)
+  for _, state in ipairs(ledger.STATES) do
+    if state == word then return true end
+  end
+  return false
+end
 
 --- How many rows there are in each state, and in all.
 ---@return table<string, integer>?
@@ -132,7 +143,7 @@ function Ledger:count()
   local rows, err = self.db:rows(self.text.count)
   if not rows then return nil, err end
   local counts = { total = 0 }
-  for _, state in ipairs(STATES) do counts[state] = 0 end
+  for _, state in ipairs(ledger.STATES) do counts[state] = 0 end
   for _, row in ipairs(rows) do
     counts[row.state], counts.total = row.many, counts.total + row.many
   end
@@ -143,7 +154,7 @@ end
 
 --- The same for rows that ask for the same film.
 local function fingerprint_of(item)
-  return core.fingerprint(("%d:%s%d:%s"):format(#item.video_url, item.video_url, #item.audio_url,
+  return core.sha256(("%d:%s%d:%s"):format(#item.video_url, item.video_url, #item.audio_url,
     item.audio_url))
 end
 
@@ -453,12 +464,35 @@ function Ledger:heard(key, state, job)
   return set(self, key, told_by(job, { state = state }), "state IN ('submitted', 'processing')")
 end
 
+--- The same when it failed.
+---@param key string
+---@param err akool.lipsync.Error
+---@return boolean? news
+---@return akool.lipsync.Error?
+function Ledger:heard_failed(key, err)
+  return set(self, key, because(err, { state = "failed", worker = NONE }),
+    "state IN ('submitted', 'processing')")
+end
+
 --- Nobody works on a row for now.
 ---@param key string
 ---@return boolean? mine
 ---@return akool.lipsync.Error?
 function Ledger:let_go(key)
   return set_mine(self, key, { worker = NONE })
+end
+
+--- The service says that a row's film was bought before. If that was for a row of this ledger, its job
+--- is this row's, too.
+---@param row akool.lipsync.Row
+---@return akool.lipsync.Row?   # nil: this ledger does not know of it
+---@return akool.lipsync.Error?
+function Ledger:adopt_bought(row)
+  return self.db:transaction(function()
+    local bought, err = self.db:rows(self.text.bought, row.fingerprint)
+    if not bought or not bought[1] then return nil, err end
+    return adopt_twin(self, row, bought[1])
+  end)
 end
 
 --- A row that has the same job and is done, with its film.
@@ -476,7 +510,8 @@ end
 -- The user's word ---------------------------------------------------------------------------------
 
 -- What was known of a job that is not the row's any more.
-local FORGET = { video = NONE, created_at = NONE, expires_at = NONE, credits = NONE, duration = NONE }
+local FORGET = { video = NONE, created_at = NONE, expires_at = NONE, credits = NONE,
+  duration = NONE }
 
 local function forgetting(columns)
   for name, value in pairs(FORGET) do columns[name] = value end
@@ -519,8 +554,6 @@ function Ledger:close()
 end
 
 -- Birth -------------------------------------------------------------------------------------------
-
-local ledger = {}
 
 --- Open a ledger, and make it if it is not there.
 ---@param dsn string  # "jobs.db", "sqlite:jobs.db", "postgresql://user@host/database"

@@ -56,11 +56,14 @@ local function complete(item, i)
     if why then return refuse(i, "bad_item", ("The %s of item %d %s."):format(name, i, why)) end
   end
   if #item.key > LONGEST_KEY then
-    return refuse(i, "bad_item", ("The key of item %d is longer than %d bytes."):format(i, LONGEST_KEY))
+    return refuse(i, "bad_item", ("The key of item %d is longer than %d bytes."):format(i,
+      LONGEST_KEY))
   end
   for _, name in ipairs { "video_url", "audio_url", "webhook_url" } do
     local why = item[name] and core.bad_url(item[name])
-    if why then return refuse(i, "bad_url", ("The %s of row %q %s."):format(name, item.key, why)) end
+    if why then
+      return refuse(i, "bad_url", ("The %s of row %q %s."):format(name, item.key, why))
+    end
   end
   return { key = item.key, video_url = item.video_url, audio_url = item.audio_url,
     webhook_url = item.webhook_url, output = item.output or items.file_name(item.key) .. ".mp4",

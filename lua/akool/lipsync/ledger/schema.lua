@@ -6,39 +6,39 @@ local schema = {}
 
 local VERSION = 1
 
--- NUMERIC holds whole numbers of any size on every database, DOUBLE PRECISION seconds with fractions.
+-- Numbers are DOUBLE PRECISION, whole ones too: exact up to 2^53, where LuaDBI reads integers by 32 bits.
 local TABLES = {
-  "CREATE TABLE IF NOT EXISTS lipsync_ledger (version NUMERIC NOT NULL)",
+  "CREATE TABLE IF NOT EXISTS lipsync_ledger (version DOUBLE PRECISION NOT NULL)",
   [[CREATE TABLE IF NOT EXISTS lipsync_workers (
     name TEXT PRIMARY KEY,
     leased_at DOUBLE PRECISION NOT NULL,
     held_until DOUBLE PRECISION NOT NULL)]],
   [[CREATE TABLE IF NOT EXISTS lipsync_jobs (
     key TEXT PRIMARY KEY,
-    position NUMERIC NOT NULL,
+    position DOUBLE PRECISION NOT NULL,
     video_url TEXT NOT NULL,
     audio_url TEXT NOT NULL,
     webhook_url TEXT,
     output TEXT NOT NULL UNIQUE,
     fingerprint TEXT NOT NULL,
-    forced NUMERIC NOT NULL,
+    forced DOUBLE PRECISION NOT NULL,
     state TEXT NOT NULL,
-    attempts NUMERIC NOT NULL,
+    attempts DOUBLE PRECISION NOT NULL,
     worker TEXT,
     job_id TEXT,
-    adopted NUMERIC NOT NULL,
+    adopted DOUBLE PRECISION NOT NULL,
     video TEXT,
     credits DOUBLE PRECISION,
     duration DOUBLE PRECISION,
-    created_at NUMERIC,
-    expires_at NUMERIC,
-    saving NUMERIC NOT NULL,
+    created_at DOUBLE PRECISION,
+    expires_at DOUBLE PRECISION,
+    saving DOUBLE PRECISION NOT NULL,
     path TEXT,
-    bytes NUMERIC,
+    bytes DOUBLE PRECISION,
     sha256 TEXT,
     error_kind TEXT,
     error_name TEXT,
-    error_code NUMERIC,
+    error_code DOUBLE PRECISION,
     error_message TEXT,
     added_at DOUBLE PRECISION NOT NULL,
     updated_at DOUBLE PRECISION NOT NULL)]],
@@ -98,9 +98,9 @@ function schema.ensure(db)
   if not version then version, err = db:transaction(make, db) end
   if not version then return nil, err end
   if version == VERSION then return true end
-  return nil, core.error("ledger_damaged", ("The ledger %s has the format %s, this library knows %d. "
-    .. "Use the version of akool-lipsync that made it, or a newer one."):format(tostring(db),
-    tostring(version), VERSION))
+  return nil, core.error("ledger_damaged",
+    ("The ledger %s has format %s, and this version of akool-lipsync knows %d."):format(db.name,
+      tostring(version), VERSION))
 end
 
 return schema

@@ -45,8 +45,8 @@ local STATEMENTS = {
     AND state IN ('submitted', 'processing', 'ready', 'done')
     ORDER BY coalesce(expires_at, 0) DESC LIMIT 1]],
   adopt_twin = [[UPDATE lipsync_jobs SET state = ?, job_id = ?, adopted = 1, video = ?,
-    created_at = ?, expires_at = ?, worker = ?, error_kind = NULL, error_name = NULL, error_code = NULL,
-    error_message = NULL, updated_at = $now WHERE key = ?]],
+    created_at = ?, expires_at = ?, worker = ?, error_kind = NULL, error_name = NULL,
+    error_code = NULL, error_message = NULL, updated_at = $now WHERE key = ?]],
   at_service = [[SELECT count(DISTINCT coalesce(job_id, key)) AS many FROM lipsync_jobs
     WHERE state IN ('submitting', 'submitted', 'processing')]],
   begin = [[UPDATE lipsync_jobs SET state = 'submitting', attempts = attempts + 1, worker = ?,

@@ -1,0 +1,411 @@
+-- run: one run of a batch, as a worker of its ledger. One task decides what is done next; each create
+-- and each download is a task, and one more follows all jobs. What is done with a row is in
+-- `steps.lua`; here is when, how many at once, and when it is over.
+
+local core = require "akool.lipsync.core"
+local followers = require "akool.lipsync.followers"
+local host = require "akool.lipsync.host"
+local loop = require "akool.lipsync.loop"
+local options = require "akool.lipsync.options"
+local steps = require "akool.lipsync.batch.steps"
+
+local CREATES_MAX = 64           -- at once, however many jobs may be
+local DOWNLOADS_MAX = 4          -- at once
+local CLAIMS_MAX = 500           -- rows at once
+local PAUSE_MIN, PAUSE_MAX = 5, 300 -- seconds without a create after the service said: too many
+local RETRY_MAX = 60             -- seconds, between two tries of anything else
+local LOOK = 1                   -- seconds between two looks at what other workers have
+
+---@class akool.lipsync.batch.Run
+---@field ledger akool.lipsync.Ledger
+---@field client akool.lipsync.Client
+---@field opts table                 # on_event, webhook, signals
+---@field concurrency integer
+---@field patience number            # s
+---@field settings userdata          # of the client
+---@field own_settings userdata      # the same, for files that are ours: they may be replaced
+---@field followers akool.lipsync.Followers
+---@field creating integer           # creates under way
+---@field following integer          # jobs that are followed
+---@field downloading integer
+---@field ready akool.lipsync.Row[]  # to be downloaded, those that expire first at the end
+---@field later { at: number, action: function }[]
+---@field parked integer             # rows that are left as they are until the next run
+---@field planned boolean            # there may be something to submit
+---@field freed boolean              # there may be rows that nobody has
+---@field pause number?              # s, the last one
+---@field paused_until number?
+---@field halted akool.lipsync.Error? # why nothing is submitted any more
+---@field stopped akool.lipsync.Error? # why something was left undone
+---@field interrupted string?
+---@field stopping boolean
+local Run = {}
+Run.__index = Run
+
+-- Telling -----------------------------------------------------------------------------------------
+
+--- Tell the program. What its function raises ends the run, and is raised by it.
+function Run:tell(kind, event)
+  local on_event = self.opts.on_event
+  if not on_event or self.raised then return end
+  event.type = kind
+  local fine, why = pcall(on_event, event)
+  if not fine then
+    self.raised = { why = why }
+    self:stop "raised"
+  end
+end
+
+--- Tell about a row, which the event carries as it is now.
+function Run:tell_row(kind, key, event)
+  if not self.opts.on_event then return end
+  event = event or {}
+  event.key, event.row = key, self.ledger:row(key)
+  event.job = event.job or event.row and event.row.job_id
+  self:tell(kind, event)
+end
+
+-- Waiting -----------------------------------------------------------------------------------------
+
+--- The deciding task looks again.
+function Run:wake()
+  self.news = true
+  if self.resting then self.resting:cancel() end
+end
+
+--- The ledger was changed from outside.
+function Run:look()
+  self.planned, self.freed = true, true
+  self:wake()
+end
+
+--- Wait until there is news, at most for so many seconds.
+function Run:rest(seconds)
+  if self.news then
+    self.news = false
+    return
+  end
+  local op = core.sleep(seconds)
+  self.resting = op
+  if op then loop.next(op) end
+  self.resting, self.news = nil, false
+end
+
+--- Do something in so many seconds.
+function Run:postpone(seconds, action)
+  self.later[#self.later + 1] = { at = core.now() + seconds, action = action }
+  self:wake()
+end
+
+--- Do what is due. Seconds until the next is.
+function Run:do_postponed()
+  local now, due, left, least = core.now(), {}, {}, math.huge
+  for _, entry in ipairs(self.later) do
+    if entry.at <= now then
+      due[#due + 1] = entry
+    else
+      left[#left + 1] = entry
+      least = math.min(least, entry.at - now)
+    end
+  end
+  self.later = left
+  for _, entry in ipairs(due) do entry.action() end
+  return least
+end
+
+--- A step with a row, in a task of its own that counts as `counter`. What it raises ends the run.
+function Run:start(counter, step, row)
+  self[counter] = self[counter] + 1
+  local worker = loop.spawn(step, self, row)
+  self.workers[worker] = counter
+  loop.spawn(function()
+    loop.ended(worker, true)
+    self.workers[worker], self[counter] = nil, self[counter] - 1
+    if worker.failed and not self.raised then
+      self.raised = { why = worker.failure }
+      self:stop "raised"
+    end
+    self.planned = true -- there may be room for another job
+    self:wake()
+  end)
+end
+
+-- When something does not work ----------------------------------------------------------------------
+
+--- End it: nothing new is begun. Creates under way are awaited, since they may be paid; what else is
+--- under way goes on in the next run.
+---@param why string  # "SIGINT", "SIGTERM", "stop", "raised", "trouble"
+function Run:stop(why)
+  if self.stopping then return end
+  self.stopping = true
+  if why ~= "raised" and why ~= "trouble" then self.interrupted = why end
+  self:tell("stopping", { signal = self.interrupted, error = self.stopped })
+  self.followers:stop()
+  self.followers:wake()
+  for worker, counter in pairs(self.workers) do
+    if counter == "downloading" then worker:cancel() end
+  end
+  self:wake()
+end
+
+--- Nothing that we ask can succeed.
+function Run:fail(err)
+  self.stopped = self.stopped or err
+  self:stop "trouble"
+end
+
+--- Submit nothing more; what was bought goes on.
+function Run:halt(err)
+  if self.halted then return end
+  self.halted, self.stopped = err, self.stopped or err
+  self:tell("stopping", { error = err })
+end
+
+--- The service or the way to it does not work just now. After `patience` seconds without any success
+--- there is no use in going on.
+function Run:suffer(err)
+  local now = core.now()
+  self.suffering_since = self.suffering_since or now
+  if now - self.suffering_since >= self.patience then self:fail(err) end
+end
+
+--- Something worked.
+function Run:prosper()
+  self.suffering_since = nil
+end
+
+--- Submit nothing for a while, longer each time.
+function Run:slow_down(err)
+  local seconds = math.min(PAUSE_MAX, (self.pause or PAUSE_MIN / 2) * 2)
+  self.pause = seconds
+  seconds = math.max(seconds, math.min(err.retry_after or 0, PAUSE_MAX))
+  self.paused_until = core.now() + seconds
+  self:tell("paused", { seconds = seconds, error = err })
+end
+
+--- A create went through: no more pauses.
+function Run:speed_up()
+  self:prosper()
+  if self.pause then self:tell("resumed", {}) end
+  self.pause, self.paused_until = nil, nil
+end
+
+--- Seconds until the next try of what failed so many times in a row.
+function Run.retry_wait(failures)
+  return math.min(RETRY_MAX, 2 ^ math.min(failures, 10))
+end
+
+--- Leave a row as it is until the next run: something has to be put right first.
+function Run:park(key, err)
+  self.parked, self.stopped = self.parked + 1, self.stopped or err
+  self:tell_row("trouble", key, { error = err })
+end
+
+--- Have the ledger do something, and again while it cannot. Nil when it refuses for good, which stops
+--- the run.
+---@param method string
+---@param ... any
+---@return any
+---@return akool.lipsync.Error?
+function Run:keep(method, ...)
+  local since, failures = core.now(), 0
+  while true do
+    local value, err = self.ledger[method](self.ledger, ...)
+    if value ~= nil or not err then return value end
+    local patience = self.stopping and math.min(self.patience, 10) or self.patience
+    local hopeless = err.name == "ledger_damaged" or err.name == "file_unusable"
+    failures = failures + 1
+    if hopeless or core.now() - since >= patience or not loop.sleep(self.retry_wait(failures)) then
+      self:fail(err)
+      return nil, err
+    end
+    self:tell("trouble", { error = err, seconds = self.retry_wait(failures + 1) })
+  end
+end
+
+-- What is next --------------------------------------------------------------------------------------
+
+--- Follow a row's job.
+function Run:follow(key, job)
+  if self.stopping then return end
+  local fine, err = self.followers:add(key, job)
+  if not fine then return self:park(key, err) end
+  self.following = self.following + 1
+  if self.listening then return end
+  self.listening = true
+  self:start("listeners", steps.listen)
+end
+
+--- A row's result can be downloaded.
+function Run:enqueue(row)
+  local at = #self.ready + 1
+  local expires = row.expires_at or 0
+  while at > 1 and (self.ready[at - 1].expires_at or 0) < expires do
+    self.ready[at] = self.ready[at - 1]
+    at = at - 1
+  end
+  self.ready[at] = row
+  self:wake()
+end
+
+--- Go on with a row whose job is at the service.
+function Run:take_up(row)
+  if row.state == "ready" then return self:enqueue(row) end
+  self:follow(row.key, { id = row.job_id, status = row.created_at and "processing",
+    created_at = row.created_at })
+end
+
+--- Take rows that nobody has: what the last run left, or a worker that died.
+function Run:claim_started()
+  while self.freed and not self.stopping do
+    local rows = self:keep("claim_started", CLAIMS_MAX)
+    if not rows then return end
+    self.freed = #rows == CLAIMS_MAX
+    for _, row in ipairs(rows) do self:take_up(row) end
+  end
+end
+
+--- Submit what may be submitted now.
+function Run:claim_planned()
+  local now = core.now()
+  while self.planned and not self.stopping and not self.halted
+    and (self.paused_until or 0) <= now and self.creating < CREATES_MAX
+    and self.creating + self.following < self.concurrency do
+    local row = self:keep("claim_planned", self.concurrency)
+    if not row then
+      self.planned = false
+    elseif row.state == "submitting" then
+      self:start("creating", steps.submit, row)
+    else
+      self:tell_row("adopted", row.key)
+      self:take_up(row)
+    end
+  end
+end
+
+function Run:download()
+  while #self.ready > 0 and self.downloading < DOWNLOADS_MAX and not self.stopping do
+    self:start("downloading", steps.fetch, table.remove(self.ready))
+  end
+end
+
+--- Is there nothing left that this run could do, now or later?
+function Run:is_over()
+  if self.creating + self.following + self.downloading + #self.ready + #self.later > 0 then
+    return false
+  end
+  local counts = self:keep "count"
+  if not counts then return true end
+  local others, held_until = self:keep "held_by_others"
+  if not others or self.halted then return true end
+  if others > 0 then
+    if others ~= self.waiting_for then
+      self:tell("waiting", { count = others, ["until"] = held_until })
+    end
+    self.waiting_for = others
+    self.planned = true
+    return false
+  end
+  if counts.planned > 0 and (self.planned or self.paused_until) then return false end
+  if counts.planned > 0 and self.parked == 0 then
+    self.stopped = self.stopped or core.error("held_back",
+      ("%d planned rows ask for films that unknown rows may have bought."):format(counts.planned))
+  end
+  return true
+end
+
+--- Seconds until there is something to do without any news.
+function Run:idle_time(postponed)
+  local seconds = math.min(postponed, self.waiting_for and LOOK or math.huge)
+  if self.paused_until then
+    seconds = math.min(seconds, math.max(0, self.paused_until - core.now()))
+  end
+  return math.min(seconds, 3600)
+end
+
+--- Decide what is next, until nothing is.
+function Run:work()
+  while not self.stopping do
+    local postponed = self:do_postponed()
+    self:claim_started()
+    self:download()
+    self:claim_planned()
+    if self.stopping or self:is_over() then return end
+    self:rest(self:idle_time(postponed))
+    if loop.cancelled() then self:stop "cancelled" end
+  end
+end
+
+-- Beside the work -----------------------------------------------------------------------------------
+
+--- Renew the lease, and free what dead workers had.
+function Run:renew()
+  if self:keep "renew" == nil then return end
+  for _, key in ipairs(self:keep "sweep" or {}) do self:tell_row("unknown", key) end
+  self:look()
+end
+
+function Run:beat()
+  while not self.over and loop.sleep(self.ledger.lease / 3) do self:renew() end
+end
+
+--- Stop cleanly when a signal says so.
+function Run:watch_signals()
+  local wanted = self.opts.signals
+  if wanted == nil then wanted = host.current() == nil end
+  local op = wanted and core.interruption()
+  if not op then return end
+  self.interruption = op
+  loop.spawn(function()
+    local kind, name = loop.next(op)
+    if kind == "done" then self:stop(name) end
+  end)
+end
+
+local function wind_up(self)
+  self.followers:stop()
+  while next(self.workers) do loop.ended(next(self.workers), true) end
+  self.over = true
+  if self.interruption then self.interruption:cancel() end
+  self.heart:cancel()
+  loop.ended(self.heart, true)
+  local _, err = self.ledger:sign_off()
+  return err
+end
+
+--- Run it to its end.
+---@return table? summary
+---@return akool.lipsync.Error?
+function Run:run(worker, lease)
+  local fine, err = self.ledger:sign_on(worker, lease)
+  if not fine then return nil, err end
+  self:watch_signals()
+  self.heart = loop.spawn(self.beat, self)
+  self:renew()
+  self:work()
+  err = wind_up(self)
+  if self.raised then error(self.raised.why, 0) end
+  local counts, problem = self.ledger:count()
+  if not counts then return nil, self.stopped or problem end
+  counts.stopped, counts.interrupted = self.stopped or err, self.interrupted
+  return counts
+end
+
+local run = {}
+
+---@param ledger akool.lipsync.Ledger
+---@param client akool.lipsync.Client
+---@param config { concurrency: integer, patience: number, output_dir: string }
+---@param opts { on_event: fun(event: table)?, webhook: akool.lipsync.Receiver?, signals: boolean? }
+---@return akool.lipsync.batch.Run
+function run.new(ledger, client, config, opts)
+  local ours = options.merge(client.merged, { overwrite = true })
+  return setmetatable({ ledger = ledger, client = client, opts = opts,
+    concurrency = config.concurrency, patience = config.patience, output_dir = config.output_dir,
+    settings = client.settings, own_settings = options.settings(ours),
+    followers = followers.new(client, { webhook = opts.webhook }), workers = {}, creating = 0,
+    following = 0, listeners = 0, downloading = 0, parked = 0, ready = {}, later = {},
+    failures = {}, planned = true, freed = true, stopping = false, over = false }, Run)
+end
+
+return run

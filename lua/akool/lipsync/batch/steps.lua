@@ -1,0 +1,265 @@
+-- steps: what a run does with one row: submit it, follow its job, fetch its film. Each ends with what
+-- came of it in the ledger.
+
+local core = require "akool.lipsync.core"
+local follow = require "akool.lipsync.follow"
+local verdict = require "akool.lipsync.batch.verdict"
+
+local TRIES_MAX = 6 -- of what the service says to try again later, for one row
+
+local steps = {}
+
+--- Where a row's film goes.
+---@param output_dir string
+---@param row akool.lipsync.Row
+---@return string
+function steps.path(output_dir, row)
+  if row.output:find "^[/\\]" or row.output:find "^%a:[/\\]" then return row.output end
+  return output_dir .. "/" .. row.output
+end
+
+local function path_of(run, row)
+  return steps.path(run.output_dir, row)
+end
+
+--- How often this failed in a row, now included.
+local function count_failure(run, key)
+  run.failures[key] = (run.failures[key] or 0) + 1
+  return run.failures[key]
+end
+
+--- A row is over, in this state, because of an error.
+local function ended(run, key, state, err)
+  run.failures[key] = nil
+  if run:keep("ended", key, state, err) then run:tell_row(state, key, { error = err }) end
+end
+
+-- Submitting ----------------------------------------------------------------------------------------
+
+--- The service certainly did not take it.
+local function put_back(run, row, err)
+  if run:keep("put_back", row.key, err) then run:tell_row("planned", row.key, { error = err }) end
+end
+
+--- The service made this film before. If this ledger knows that job, it is the row's.
+local function adopt_known(run, row, err)
+  local known = run:keep("adopt_bought", row)
+  if known then
+    run:tell_row("adopted", row.key)
+    run:take_up(known)
+  else
+    ended(run, row.key, "failed", err)
+  end
+end
+
+local after_create = {
+  unknown = function(run, row, err) ended(run, row.key, "unknown", err) end,
+  failed = function(run, row, err) ended(run, row.key, "failed", err) end,
+  bought = adopt_known,
+  stop = function(run, row, err)
+    put_back(run, row, err)
+    run:fail(err)
+  end,
+  halt = function(run, row, err)
+    put_back(run, row, err)
+    run:halt(err)
+  end,
+  again = function(run, row, err)
+    if err.kind == "server" and count_failure(run, row.key) >= TRIES_MAX then
+      return ended(run, row.key, "failed", err)
+    end
+    put_back(run, row, err)
+    if run.stopping then return end
+    run:slow_down(err)
+    if err.kind ~= "server" and err.kind ~= "rate_limited" then run:suffer(err) end
+  end,
+}
+
+--- The job exists: nothing is more urgent than to write down its id.
+local function note_job(run, row, job)
+  local noted, err = run:keep("submitted", row.key, row.attempts, job)
+  if noted then
+    run:tell_row("submitted", row.key)
+    return run:follow(row.key, job)
+  end
+  err = err or core.error("row_conflict", "was submitted again meanwhile, so this job is nobody's.")
+  err.message = ("Job %s was created for row %q, but this could not be written down: %s"):format(
+    job.id, row.key, err.message)
+  err.job = job
+  run:tell("trouble", { key = row.key, job = job.id, error = err })
+  run.stopped = run.stopped or err
+end
+
+--- Submit a row that the ledger has as being submitted.
+---@param run akool.lipsync.batch.Run
+---@param row akool.lipsync.Row
+function steps.submit(run, row)
+  local receiver = run.opts.webhook
+  run:tell_row("submitting", row.key)
+  local fine, err = core.try_path(row.saving and run.own_settings or run.settings,
+    path_of(run, row))
+  if not fine then return ended(run, row.key, "failed", err) end
+  local job
+  job, err = run.client:create { video_url = row.video_url, audio_url = row.audio_url,
+    webhook_url = row.webhook_url or receiver and receiver.url or nil }
+  if not job then return after_create[verdict.of_create(err)](run, row, err) end
+  run.failures[row.key] = nil
+  run:speed_up()
+  note_job(run, row, job)
+end
+
+-- Following -----------------------------------------------------------------------------------------
+
+local function completed(run, key, job)
+  run.following = run.following - 1
+  if not run:keep("moved", key, "ready", job) then return run:wake() end
+  run:tell_row("ready", key)
+  local row = run:keep("row", key)
+  if row then run:enqueue(row) end
+  run.planned = true
+end
+
+local function job_failed(run, key, job)
+  local _, err = follow.ended(run.client, job)
+  run.following = run.following - 1
+  ended(run, key, "failed", err)
+  run.planned = true
+  run:wake()
+end
+
+local told = {
+  queueing = function() end,
+  processing = function(run, key, job)
+    if run:keep("moved", key, "processing", job) then run:tell_row("processing", key) end
+  end,
+  completed = completed,
+  failed = job_failed,
+}
+
+--- A job could not be followed any further.
+local function lost_sight(run, key, err)
+  local what = verdict.of_following(err)
+  run.following = run.following - 1
+  if run.stopping then return end
+  if what == "stop" then return run:fail(err) end
+  if what ~= "again" then return run:park(key, err) end
+  local seconds = run.retry_wait(count_failure(run, key))
+  local again = { id = err.job.id, status = "processing", created_at = err.job.created_at }
+  run:tell_row("trouble", key, { error = err, seconds = seconds })
+  if err.kind ~= "timeout" or err.name ~= "wait_timeout" then run:suffer(err) end
+  run:postpone(seconds, function() run:follow(key, again) end)
+end
+
+--- Write down what the service says of a job, whoever has its row.
+---@param ledger akool.lipsync.Ledger
+---@param client akool.lipsync.Client
+---@param row akool.lipsync.Row
+---@param job akool.lipsync.Job
+---@return boolean? news
+---@return akool.lipsync.Error?
+function steps.note(ledger, client, row, job)
+  if job.status == "completed" then return ledger:heard(row.key, "ready", job) end
+  if job.status == "processing" then return ledger:heard(row.key, "processing", job) end
+  if job.status ~= "failed" then return false end
+  local _, err = follow.ended(client, job)
+  return ledger:heard_failed(row.key, err)
+end
+
+--- Hear of all jobs that are followed, until none is.
+---@param run akool.lipsync.batch.Run
+function steps.listen(run)
+  while true do
+    local key, job, err = run.followers:next()
+    if key == nil and (err ~= "woken" or run.stopping) then break end
+    if key ~= nil and job then
+      run.failures[key] = nil
+      run:prosper()
+      told[job.status](run, key, job)
+    elseif key ~= nil then
+      lost_sight(run, key, err)
+    end
+  end
+  run.listening = false
+end
+
+-- Fetching ------------------------------------------------------------------------------------------
+
+--- Another row has this film on disk already: a copy costs no time. Nil when there is none, or when it
+--- is not what it was.
+local function copy_of_twin(run, row, path)
+  local twin = row.adopted and run:keep("twin_of", row) or nil
+  local file = twin and twin.path and core.copy(run.own_settings, twin.path, path)
+  if file and file.sha256 == twin.sha256 then return file end
+end
+
+--- From here on what stands at the output is ours; what stands there already is not.
+local function reserve(run, row, path)
+  if row.saving then return true end
+  local fine, err = core.try_path(run.settings, path)
+  if not fine then return nil, err end
+  local mine
+  mine, err = run:keep("saving", row.key)
+  return mine, err
+end
+
+local function download(run, row, path)
+  local known = { id = row.job_id, status = row.video and "completed", video = row.video,
+    expires_at = row.expires_at }
+  local on_progress = run.opts.on_event and function(bytes, total)
+    run:tell("progress", { key = row.key, job = row.job_id, bytes = bytes, total = total })
+  end
+  local file, err = run.client:download(known, path,
+    { overwrite = true, on_progress = on_progress })
+  return file, err
+end
+
+--- What was bought before cannot be had any more: buy it.
+local function buy_anew(run, row, err)
+  if run:keep("put_back", row.key, err, true) then
+    run.planned = true
+    run:tell_row("planned", row.key, { error = err })
+  end
+end
+
+local after_download = {
+  stop = function(run, _, err) run:fail(err) end,
+  failed = function(run, row, err) ended(run, row.key, "failed", err) end,
+  expired = function(run, row, err)
+    if row.adopted then return buy_anew(run, row, err) end
+    ended(run, row.key, "expired", err)
+  end,
+  leave = function(run, row, err)
+    run:park(row.key, err)
+    if err.kind == "io" and err.name ~= "file_exists" then run:halt(err) end
+  end,
+  again = function(run, row, err)
+    local failures = count_failure(run, row.key)
+    local seconds = run.retry_wait(failures)
+    if err.kind == "protocol" and failures >= TRIES_MAX then return run:park(row.key, err) end
+    run:tell_row("trouble", row.key, { error = err, seconds = seconds })
+    run:suffer(err)
+    run:postpone(seconds, function() run:enqueue(row) end)
+  end,
+}
+
+--- Fetch a row's film.
+---@param run akool.lipsync.batch.Run
+---@param row akool.lipsync.Row
+function steps.fetch(run, row)
+  local path = path_of(run, row)
+  local ours, err = reserve(run, row, path)
+  if not ours then return err and run:park(row.key, err) end
+  row.saving = true
+  run:tell_row("downloading", row.key)
+  local file = copy_of_twin(run, row, path)
+  if not file then file, err = download(run, row, path) end
+  if not file then
+    if run.stopping then return end
+    return after_download[verdict.of_download(err)](run, row, err)
+  end
+  run.failures[row.key] = nil
+  run:prosper()
+  if run:keep("done", row.key, file) then run:tell_row("done", row.key) end
+end
+
+return steps
