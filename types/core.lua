@@ -297,7 +297,7 @@ local Op = {}
 ---   "event", table             something happened; only if the settings want events
 ---   "status", job              of a poll: a change of status
 ---   "progress", bytes, total?  of a download that wants it
----   "done", result             the last word: a job, a file, a balance, or true of a sleep
+---   "done", result             the last word: a job, a file, a balance, a signal, or true of a sleep
 ---   "failed", error            the last word
 --- The last word is said again however often one asks.
 ---@return "event"|"status"|"progress"|"done"|"failed"|nil kind
