@@ -74,7 +74,6 @@ function core.interruption() end
 ---@return akool.lipsync.Error? err # kind "io"
 function core.try_path(settings, path) end
 
-<<<<<<< HEAD
 --- What is wrong with a URL that the service is to fetch, as the end of a sentence. Whether it is
 --- public shows when a client sends it.
 ---@param url string
@@ -85,7 +84,7 @@ function core.bad_url(url) end
 ---@param id string
 ---@return string?
 function core.bad_id(id) end
-=======
+
 --- Copy a file of this machine as a download would bring it: through a part beside it, synced, and
 --- never over another file unless the settings say `overwrite`. Blocks for as long as the disk takes.
 ---@param settings akool.lipsync.core.Settings
@@ -99,7 +98,6 @@ function core.copy(settings, from, to) end
 ---@param text string # any bytes
 ---@return string? # nil: memory ran out
 function core.sha256(text) end
->>>>>>> 1d4f4d4 (core.copy brings a file of this machine to another place as a download would, and core.sha256)
 
 --- An error of one of our own causes. Its message is `what_happened` and the advice of the table.
 --- Raises when errors.def has no cause of that name.

@@ -4,63 +4,25 @@
 --   planned → submitting → submitted → processing → ready → done
 --   or failed, unknown (a create whose answer was lost), expired, cancelled
 --
--- A worker is one run of a batch. It has rows in its name for as long as its lease lasts: one row in
--- `lipsync_workers`, renewed while it lives.
+-- What a run does with it is in `ledger/worker.lua`.
 
 local core = require "akool.lipsync.load" -- first, since it knows what to say
 local compat = require "akool.lipsync.compat"
+local record = require "akool.lipsync.ledger.record"
 local schema = require "akool.lipsync.ledger.schema"
 local sql = require "akool.lipsync.ledger.sql"
 local statements = require "akool.lipsync.ledger.statements"
+local worker = require "akool.lipsync.ledger.worker"
+
+local NONE = record.NONE
+local because, without_error = record.because, record.without_error
+local set, told_by = record.set, record.told_by
 
 local ledger = {}
-
-local AHEAD = 60 -- seconds: a lease that begins later than so was taken before the clock was set back
-
----@alias akool.lipsync.State
----| "planned"    # not sent
----| "submitting" # a create is under way
----| "submitted"  # the service has it, and we have its id
----| "processing"
----| "ready"      # the result is at the service
----| "done"       # the film is on disk
----| "failed"
----| "unknown"    # a create whose answer was lost: the job may exist, and be paid
----| "expired"    # the result was not fetched in time
----| "cancelled"  # before it was sent
-
----@class akool.lipsync.Row
----@field key string
----@field state akool.lipsync.State
----@field video_url string
----@field audio_url string
----@field webhook_url string?
----@field output string        # where the film goes, relative to the batch's output_dir
----@field fingerprint string   # the same for rows that ask for the same film
----@field forced boolean       # to be paid even if the same film was bought before
----@field attempts integer     # creates that were sent for it
----@field job_id string?
----@field adopted boolean      # its job was not made for it
----@field video string?        # URL of the result
----@field credits number?
----@field duration number?     # s
----@field created_at integer?  # Unix seconds, of the job
----@field expires_at integer?  # Unix seconds, of the result
----@field saving boolean       # what stands at its output is its own
----@field path string?         # of the film, once done
----@field bytes integer?
----@field sha256 string?       # lower-case hex
----@field error { kind: string, name: string, code: integer?, message: string }?
----@field added_at number      # Unix seconds
----@field updated_at number
----@field worker string?       # who has it
----@field held_until number?   # Unix seconds: the end of that worker's lease
 
 ---@class akool.lipsync.Ledger
 ---@field db akool.lipsync.ledger.Database
 ---@field text table<string, string> # statements, in this database's words
----@field worker string?
----@field lease number?              # s
 local Ledger = {}
 Ledger.__index = Ledger
 Ledger.__name = "akool.lipsync.ledger"
@@ -71,30 +33,13 @@ end
 
 -- Reading ---------------------------------------------------------------------------------------
 
---- A row as programs see it.
-local function shown(row)
-  row.forced, row.adopted, row.saving = row.forced == 1, row.adopted == 1, row.saving == 1
-  if row.error_kind then
-    row.error = { kind = row.error_kind, name = row.error_name, code = row.error_code,
-      message = row.error_message }
-  end
-  row.error_kind, row.error_name, row.error_code, row.error_message = nil, nil, nil, nil
-  row.position = nil
-  return row
-end
-
-local function all_shown(rows, err)
-  for i, row in ipairs(rows or {}) do rows[i] = shown(row) end
-  return rows, err
-end
-
 --- All rows, or those in a state, in the order in which they were added.
 ---@param state akool.lipsync.State?
 ---@return akool.lipsync.Row[]?
 ---@return akool.lipsync.Error?
 function Ledger:rows(state)
-  if state then return all_shown(self.db:rows(self.text.in_state, state)) end
-  return all_shown(self.db:rows(self.text.all))
+  if state then return record.all_shown(self.db:rows(self.text.in_state, state)) end
+  return record.all_shown(self.db:rows(self.text.all))
 end
 
 ---@param key string
@@ -103,7 +48,7 @@ end
 function Ledger:row(key)
   local rows, err = self.db:rows(self.text.by_key, key)
   if not rows then return nil, err end
-  if rows[1] then return shown(rows[1]) end
+  if rows[1] then return record.shown(rows[1]) end
   return nil, core.error("no_such_row", ("The ledger %s has no row %q."):format(
     self.db.name, key))
 end
@@ -113,7 +58,7 @@ end
 ---@return akool.lipsync.Row[]?
 ---@return akool.lipsync.Error?
 function Ledger:rows_of(job_id)
-  return all_shown(self.db:rows(self.text.by_job, job_id))
+  return record.all_shown(self.db:rows(self.text.by_job, job_id))
 end
 
 --- Rows whose film is not on disk and will be gone from the service within so many seconds.
@@ -121,7 +66,7 @@ end
 ---@return akool.lipsync.Row[]?
 ---@return akool.lipsync.Error?
 function Ledger:expiring(seconds)
-  return all_shown(self.db:rows(self.text.expiring, seconds))
+  return record.all_shown(self.db:rows(self.text.expiring, seconds))
 end
 
 ledger.STATES = { "planned", "submitting", "submitted", "processing", "ready", "done", "failed",
@@ -215,244 +160,7 @@ function Ledger:add(items)
   return self.db:transaction(add_all, self, items)
 end
 
--- Workers ---------------------------------------------------------------------------------------
-
---- Become a worker whose rows are its own for `lease` seconds from each renewal on.
----@param name string
----@param lease number  # s
----@return true?
----@return akool.lipsync.Error?
-function Ledger:sign_on(name, lease)
-  local noted, err = self.db:change(self.text.sign_on, name, lease)
-  if not noted then return nil, err end
-  self.worker, self.lease = name, lease
-  return true
-end
-
---- Renew the lease, even one that was lost.
----@return true?
----@return akool.lipsync.Error?
-function Ledger:renew()
-  local renewed, err = self.db:change(self.text.renew, self.lease, self.worker)
-  if renewed == 0 then return self:sign_on(self.worker, self.lease) end
-  return renewed and true, err
-end
-
---- Free what a worker had. The keys of what was being submitted, which is unknown from then on.
-local function bury(self, name)
-  local lost = core.error("worker_lost", "Its worker ended while it was being submitted.")
-  local doubtful, err = self.db:rows(self.text.doubt, lost.kind, lost.name, lost.message, name)
-  local freed = doubtful
-  if freed then freed, err = self.db:change(self.text.let_go, name) end
-  if freed then freed, err = self.db:change(self.text.sign_off, name) end
-  if not freed then return nil, err end
-  return doubtful
-end
-
-local function bury_the_dead(self)
-  local dead, err = self.db:rows(self.text.dead, AHEAD)
-  if not dead then return nil, err end
-  local keys = {}
-  for _, worker in ipairs(dead) do
-    local doubtful
-    doubtful, err = bury(self, worker.name)
-    if not doubtful then return nil, err end
-    for _, row in ipairs(doubtful) do keys[#keys + 1] = row.key end
-  end
-  return keys
-end
-
---- Free the rows of workers whose lease has ended. What they were submitting is unknown from then on.
----@return string[]? keys  # of the rows that became unknown
----@return akool.lipsync.Error?
-function Ledger:sweep()
-  local dead, err = self.db:rows(self.text.dead, AHEAD)
-  if not dead then return nil, err end
-  if not dead[1] then return {} end
-  return self.db:transaction(bury_the_dead, self)
-end
-
---- Stop being a worker: its rows are anybody's.
----@return true?
----@return akool.lipsync.Error?
-function Ledger:sign_off()
-  local gone, err = self.db:transaction(bury, self, self.worker)
-  return gone and true, err
-end
-
---- How many rows other workers have, and until when the last of these has them.
----@return integer?
----@return number|akool.lipsync.Error|nil
-function Ledger:held_by_others()
-  local rows, err = self.db:rows(self.text.held, self.worker)
-  if not rows then return nil, err end
-  return rows[1].many, rows[1].held_until
-end
-
--- Claims ----------------------------------------------------------------------------------------
-
---- The film was bought before: that job is this row's, too.
-local function adopt_twin(self, row, twin)
-  local state = twin.state == "done" and "ready" or twin.state
-  local changed, err = self.db:change(self.text.adopt_twin, state, twin.job_id, twin.video,
-    twin.created_at, twin.expires_at, self.worker, row.key)
-  if not changed then return nil, err end
-  return self:row(row.key)
-end
-
-local function claim_planned(self, concurrency)
-  local alone, err = schema.lock(self.db)
-  if not alone then return nil, err end
-  local planned, bought, at_service
-  planned, err = self.db:rows(self.text.next_planned)
-  local row = planned and planned[1]
-  if not row then return nil, err end
-  if row.forced == 0 then
-    bought, err = self.db:rows(self.text.bought, row.fingerprint)
-    if not bought then return nil, err end
-    if bought[1] then return adopt_twin(self, row, bought[1]) end
-  end
-  at_service, err = self.db:rows(self.text.at_service)
-  if not at_service then return nil, err end
-  if at_service[1].many >= concurrency then return nil end
-  local begun
-  begun, err = self.db:change(self.text.begin, self.worker, row.key)
-  if not begun then return nil, err end
-  return self:row(row.key)
-end
-
---- The next row to submit: it is written down as being submitted. Or one whose film was bought before,
---- which has that job from now on. Nil when nothing may be submitted, or while as many jobs as allowed
---- are at the service, whoever submitted them.
----@param concurrency integer
----@return akool.lipsync.Row?
----@return akool.lipsync.Error?
-function Ledger:claim_planned(concurrency)
-  return self.db:transaction(claim_planned, self, concurrency)
-end
-
-local function claim_started(self, limit)
-  return self.db:rows(self.text.claim_started, self.worker, limit)
-end
-
---- Rows that nobody has and whose job is at the service; the first result to expire comes first.
----@param limit integer
----@return akool.lipsync.Row[]?
----@return akool.lipsync.Error?
-function Ledger:claim_started(limit)
-  return all_shown(self.db:transaction(claim_started, self, limit))
-end
-
--- What becomes of a row ---------------------------------------------------------------------------
-
-local NONE = {} -- NULL, where a table lists columns
-
---- The columns that say why.
-local function because(err, columns)
-  columns.error_kind, columns.error_name = err.kind, err.name
-  columns.error_code, columns.error_message = err.code or NONE, err.message
-  return columns
-end
-
-local function without_error(columns)
-  columns.error_kind, columns.error_name = NONE, NONE
-  columns.error_code, columns.error_message = NONE, NONE
-  return columns
-end
-
---- What the service says of a job.
-local function told_by(job, columns)
-  columns.job_id, columns.video = job.id, job.video or NONE
-  columns.created_at, columns.expires_at = job.created_at or NONE, job.expires_at or NONE
-  columns.credits, columns.duration = job.credits or NONE, job.duration or NONE
-  return without_error(columns)
-end
-
---- Change the columns of a row that meets a condition. True if it did.
-local function set(self, key, columns, condition, ...)
-  local names, values, n = {}, {}, 0
-  for name in pairs(columns) do names[#names + 1] = name end
-  table.sort(names) -- so that there is one statement, which the database knows already
-  for i, name in ipairs(names) do
-    n = i
-    if columns[name] ~= NONE then values[i] = columns[name] end
-    names[i] = name .. " = ?"
-  end
-  for i = 1, select("#", ...) do values[n + 1 + i] = (select(i, ...)) end
-  values[n + 1] = key
-  local changed, err = self.db:change(self.text.set:format(table.concat(names, ", "), condition),
-    compat.unpack(values, 1, n + 1 + select("#", ...)))
-  if not changed then return nil, err end
-  return changed > 0
-end
-
---- Change a row of this worker's. False when it is not this worker's any more.
-local function set_mine(self, key, columns)
-  return set(self, key, columns, "worker = ?", self.worker)
-end
-
---- The service has the job. True even for a worker that lost its lease meanwhile: of the row's last
---- create this is the outcome, and no other may be thought of it.
----@param key string
----@param attempt integer  # which create it was: `attempts` of the row that was claimed
----@param job akool.lipsync.Job
----@return boolean?  # false: the row was submitted again meanwhile, so this job is nobody's
----@return akool.lipsync.Error?
-function Ledger:submitted(key, attempt, job)
-  return set(self, key, told_by(job, { state = "submitted", adopted = 0 }),
-    "attempts = ? AND state IN ('submitting', 'unknown')", attempt)
-end
-
---- A row of this worker's goes on: what the service says of its job.
----@param key string
----@param state "processing"|"ready"
----@param job akool.lipsync.Job
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:moved(key, state, job)
-  return set_mine(self, key, told_by(job, { state = state }))
-end
-
---- From now on what stands at its output is the row's own.
----@param key string
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:saving(key)
-  return set_mine(self, key, { saving = 1 })
-end
-
---- The film is on disk.
----@param key string
----@param file akool.lipsync.File
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:done(key, file)
-  return set_mine(self, key, without_error { state = "done", worker = NONE, path = file.path,
-    bytes = file.bytes, sha256 = file.sha256 })
-end
-
---- It ends without a film, or in doubt.
----@param key string
----@param state "failed"|"unknown"|"expired"
----@param err akool.lipsync.Error
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:ended(key, state, err)
-  return set_mine(self, key, because(err, { state = state, worker = NONE }))
-end
-
---- The service certainly did not take it: it is planned again. What was adopted for it is forgotten, and
---- with `pay` it is not looked for again.
----@param key string
----@param err akool.lipsync.Error
----@param pay boolean?
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:put_back(key, err, pay)
-  local columns = because(err, { state = "planned", worker = NONE, job_id = NONE, adopted = 0 })
-  if pay then columns.forced = 1 end
-  return set_mine(self, key, columns)
-end
+-- What others say ---------------------------------------------------------------------------------
 
 --- A delivery, confirmed by the service, says how a job goes on, whoever has the row.
 ---@param key string
@@ -474,39 +182,6 @@ function Ledger:heard_failed(key, err)
     "state IN ('submitted', 'processing')")
 end
 
---- Nobody works on a row for now.
----@param key string
----@return boolean? mine
----@return akool.lipsync.Error?
-function Ledger:let_go(key)
-  return set_mine(self, key, { worker = NONE })
-end
-
---- The service says that a row's film was bought before. If that was for a row of this ledger, its job
---- is this row's, too.
----@param row akool.lipsync.Row
----@return akool.lipsync.Row?   # nil: this ledger does not know of it
----@return akool.lipsync.Error?
-function Ledger:adopt_bought(row)
-  return self.db:transaction(function()
-    local bought, err = self.db:rows(self.text.bought, row.fingerprint)
-    if not bought or not bought[1] then return nil, err end
-    return adopt_twin(self, row, bought[1])
-  end)
-end
-
---- A row that has the same job and is done, with its film.
----@param row akool.lipsync.Row
----@return akool.lipsync.Row?
----@return akool.lipsync.Error?
-function Ledger:twin_of(row)
-  local rows, err = self:rows_of(row.job_id)
-  for _, other in ipairs(rows or {}) do
-    if other.key ~= row.key and other.state == "done" then return other end
-  end
-  return nil, err
-end
-
 -- The user's word ---------------------------------------------------------------------------------
 
 -- What was known of a job that is not the row's any more.
@@ -518,12 +193,13 @@ local function forgetting(columns)
   return without_error(columns)
 end
 
-local PLAN_ANEW = forgetting { state = "planned", job_id = NONE, adopted = 0, forced = 1 }
+local RETRY = forgetting { state = "planned", job_id = NONE, adopted = 0 }
+local RESUBMIT = forgetting { state = "planned", job_id = NONE, adopted = 0, forced = 1 }
 
 -- From which states, what changes, and what to say otherwise.
 local VERBS = {
-  retry = { "'failed', 'expired'", PLAN_ANEW, "only what failed or expired can be retried" },
-  resubmit = { "'unknown'", PLAN_ANEW, "only what is unknown can be resubmitted" },
+  retry = { "'failed', 'expired'", RETRY, "only what failed or expired can be retried" },
+  resubmit = { "'unknown'", RESUBMIT, "only what is unknown can be resubmitted" },
   cancel = { "'planned'", { state = "cancelled" },
     "only what is planned can be cancelled, because the service cannot be told to stop" },
   adopt = { "'planned', 'unknown', 'failed', 'expired', 'cancelled'",
@@ -551,6 +227,15 @@ end
 --- Close the database. Whatever is asked afterwards is an error.
 function Ledger:close()
   self.db:close()
+end
+
+--- Become a worker, whose rows are its own for `lease` seconds from each renewal on.
+---@param name string  # that no other worker has
+---@param lease number # s
+---@return akool.lipsync.Worker?
+---@return akool.lipsync.Error?
+function Ledger:worker(name, lease)
+  return worker.new(self, name, lease)
 end
 
 -- Birth -------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ local LOOK = 1                   -- seconds between two looks at what other work
 
 ---@class akool.lipsync.batch.Run
 ---@field ledger akool.lipsync.Ledger
+---@field worker akool.lipsync.Worker
 ---@field client akool.lipsync.Client
 ---@field opts table                 # on_event, webhook, signals
 ---@field concurrency integer
@@ -201,8 +202,8 @@ function Run:park(key, err)
   self:tell_row("trouble", key, { error = err })
 end
 
---- Have the ledger do something, and again while it cannot. Nil when it refuses for good, which stops
---- the run.
+--- Have the worker do something with the ledger, and again while that does not work. Nil when it never
+--- will, which stops the run.
 ---@param method string
 ---@param ... any
 ---@return any
@@ -210,7 +211,7 @@ end
 function Run:keep(method, ...)
   local since, failures = core.now(), 0
   while true do
-    local value, err = self.ledger[method](self.ledger, ...)
+    local value, err = self.worker[method](self.worker, ...)
     if value ~= nil or not err then return value end
     local patience = self.stopping and math.min(self.patience, 10) or self.patience
     local hopeless = err.name == "ledger_damaged" or err.name == "file_unusable"
@@ -294,9 +295,9 @@ function Run:is_over()
   if self.creating + self.following + self.downloading + #self.ready + #self.later > 0 then
     return false
   end
-  local counts = self:keep "count"
+  local counts = self.ledger:count()
   if not counts then return true end
-  local others, held_until = self:keep "held_by_others"
+  local others, held_until = self.worker:held_by_others()
   if not others or self.halted then return true end
   if others > 0 then
     if others ~= self.waiting_for then
@@ -346,7 +347,7 @@ function Run:renew()
 end
 
 function Run:beat()
-  while not self.over and loop.sleep(self.ledger.lease / 3) do self:renew() end
+  while not self.over and loop.sleep(self.worker.lease / 3) do self:renew() end
 end
 
 --- Stop cleanly when a signal says so.
@@ -369,7 +370,7 @@ local function wind_up(self)
   if self.interruption then self.interruption:cancel() end
   self.heart:cancel()
   loop.ended(self.heart, true)
-  local _, err = self.ledger:sign_off()
+  local _, err = self.worker:sign_off()
   return err
 end
 
@@ -377,8 +378,9 @@ end
 ---@return table? summary
 ---@return akool.lipsync.Error?
 function Run:run(worker, lease)
-  local fine, err = self.ledger:sign_on(worker, lease)
-  if not fine then return nil, err end
+  local err
+  self.worker, err = self.ledger:worker(worker, lease)
+  if not self.worker then return nil, err end
   self:watch_signals()
   self.heart = loop.spawn(self.beat, self)
   self:renew()

@@ -114,8 +114,9 @@ local function completed(run, key, job)
   run.following = run.following - 1
   if not run:keep("moved", key, "ready", job) then return run:wake() end
   run:tell_row("ready", key)
-  local row = run:keep("row", key)
-  if row then run:enqueue(row) end
+  local row, err = run.ledger:row(key)
+  if not row then return run:park(key, err) end
+  run:enqueue(row)
   run.planned = true
 end
 

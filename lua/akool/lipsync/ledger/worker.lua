@@ -1,0 +1,259 @@
+-- worker: one run of a batch, and the rows it has. They are its own for as long as its lease lasts: one
+-- row in `lipsync_workers`, renewed while it lives. What is going to be paid is written down here before
+-- it is sent.
+
+local core = require "akool.lipsync.core"
+local record = require "akool.lipsync.ledger.record"
+local schema = require "akool.lipsync.ledger.schema"
+
+local NONE = record.NONE
+local because, without_error = record.because, record.without_error
+local set, told_by = record.set, record.told_by
+
+local AHEAD = 60 -- seconds: a lease that begins later than so was taken before the clock was set back
+
+---@class akool.lipsync.Worker
+---@field ledger akool.lipsync.Ledger
+---@field db akool.lipsync.ledger.Database
+---@field text table<string, string>
+---@field name string   # that no other worker has
+---@field lease number  # s
+local Worker = {}
+Worker.__index = Worker
+Worker.__name = "akool.lipsync.worker"
+
+-- Workers ---------------------------------------------------------------------------------------
+
+local function sign_on(self)
+  local noted, err = self.db:change(self.text.sign_on, self.name, self.lease)
+  return noted and true, err
+end
+
+--- Renew the lease, even one that was lost.
+---@return true?
+---@return akool.lipsync.Error?
+function Worker:renew()
+  local renewed, err = self.db:change(self.text.renew, self.lease, self.name)
+  if renewed == 0 then return sign_on(self) end
+  return renewed and true, err
+end
+
+--- Free what a worker had. The keys of what was being submitted, which is unknown from then on.
+local function bury(self, name)
+  local lost = core.error("worker_lost", "Its worker ended while it was being submitted.")
+  local doubtful, err = self.db:rows(self.text.doubt, lost.kind, lost.name, lost.message, name)
+  local freed = doubtful
+  if freed then freed, err = self.db:change(self.text.let_go, name) end
+  if freed then freed, err = self.db:change(self.text.sign_off, name) end
+  if not freed then return nil, err end
+  return doubtful
+end
+
+local function bury_the_dead(self)
+  local dead, err = self.db:rows(self.text.dead, AHEAD)
+  if not dead then return nil, err end
+  local keys = {}
+  for _, worker in ipairs(dead) do
+    local doubtful
+    doubtful, err = bury(self, worker.name)
+    if not doubtful then return nil, err end
+    for _, row in ipairs(doubtful) do keys[#keys + 1] = row.key end
+  end
+  return keys
+end
+
+--- Free the rows of workers whose lease has ended. What they were submitting is unknown from then on.
+---@return string[]? keys  # of the rows that became unknown
+---@return akool.lipsync.Error?
+function Worker:sweep()
+  local dead, err = self.db:rows(self.text.dead, AHEAD)
+  if not dead then return nil, err end
+  if not dead[1] then return {} end
+  return self.db:transaction(bury_the_dead, self)
+end
+
+--- Stop being a worker: its rows are anybody's.
+---@return true?
+---@return akool.lipsync.Error?
+function Worker:sign_off()
+  local gone, err = self.db:transaction(bury, self, self.name)
+  return gone and true, err
+end
+
+--- How many rows other workers have, and until when the last of these has them.
+---@return integer?
+---@return number|akool.lipsync.Error|nil
+function Worker:held_by_others()
+  local rows, err = self.db:rows(self.text.held, self.name)
+  if not rows then return nil, err end
+  return rows[1].many, rows[1].held_until
+end
+
+-- Claims ----------------------------------------------------------------------------------------
+
+--- The film was bought before: that job is this row's, too.
+local function adopt_twin(self, row, twin)
+  local state = twin.state == "done" and "ready" or twin.state
+  local changed, err = self.db:change(self.text.adopt_twin, state, twin.job_id, twin.video,
+    twin.created_at, twin.expires_at, self.name, row.key)
+  if not changed then return nil, err end
+  return self.ledger:row(row.key)
+end
+
+local function claim_planned(self, concurrency)
+  local alone, err = schema.lock(self.db)
+  if not alone then return nil, err end
+  local planned, bought, at_service
+  planned, err = self.db:rows(self.text.next_planned)
+  local row = planned and planned[1]
+  if not row then return nil, err end
+  if row.forced == 0 then
+    bought, err = self.db:rows(self.text.bought, row.fingerprint)
+    if not bought then return nil, err end
+    if bought[1] then return adopt_twin(self, row, bought[1]) end
+  end
+  at_service, err = self.db:rows(self.text.at_service)
+  if not at_service then return nil, err end
+  if at_service[1].many >= concurrency then return nil end
+  local begun
+  begun, err = self.db:change(self.text.begin, self.name, row.key)
+  if not begun then return nil, err end
+  return self.ledger:row(row.key)
+end
+
+--- The next row to submit: it is written down as being submitted. Or one whose film was bought before,
+--- which has that job from now on. Nil when nothing may be submitted, or while as many jobs as allowed
+--- are at the service, whoever submitted them.
+---@param concurrency integer
+---@return akool.lipsync.Row?
+---@return akool.lipsync.Error?
+function Worker:claim_planned(concurrency)
+  return self.db:transaction(claim_planned, self, concurrency)
+end
+
+local function claim_started(self, limit)
+  return self.db:rows(self.text.claim_started, self.name, limit)
+end
+
+--- Rows that nobody has and whose job is at the service; the first result to expire comes first.
+---@param limit integer
+---@return akool.lipsync.Row[]?
+---@return akool.lipsync.Error?
+function Worker:claim_started(limit)
+  return record.all_shown(self.db:transaction(claim_started, self, limit))
+end
+
+-- What becomes of a row ---------------------------------------------------------------------------
+
+--- Change a row of this worker's. False when it is not this worker's any more.
+local function set_mine(self, key, columns)
+  return set(self.ledger, key, columns, "worker = ?", self.name)
+end
+
+--- The service has the job. True even for a worker that lost its lease meanwhile: of the row's last
+--- create this is the outcome, and no other may be thought of it.
+---@param key string
+---@param attempt integer  # which create it was: `attempts` of the row that was claimed
+---@param job akool.lipsync.Job
+---@return boolean?  # false: the row was submitted again meanwhile, so this job is nobody's
+---@return akool.lipsync.Error?
+function Worker:submitted(key, attempt, job)
+  return set(self.ledger, key, told_by(job, { state = "submitted", adopted = 0 }),
+    "attempts = ? AND state IN ('submitting', 'unknown')", attempt)
+end
+
+--- A row of this worker's goes on: what the service says of its job.
+---@param key string
+---@param state "processing"|"ready"
+---@param job akool.lipsync.Job
+---@return boolean? mine
+---@return akool.lipsync.Error?
+function Worker:moved(key, state, job)
+  return set_mine(self, key, told_by(job, { state = state }))
+end
+
+--- From now on what stands at its output is the row's own.
+---@param key string
+---@return boolean? mine
+---@return akool.lipsync.Error?
+function Worker:saving(key)
+  return set_mine(self, key, { saving = 1 })
+end
+
+--- The film is on disk.
+---@param key string
+---@param file akool.lipsync.File
+---@return boolean? mine
+---@return akool.lipsync.Error?
+function Worker:done(key, file)
+  return set_mine(self, key, without_error { state = "done", worker = NONE, path = file.path,
+    bytes = file.bytes, sha256 = file.sha256 })
+end
+
+--- It ends without a film, or in doubt.
+---@param key string
+---@param state "failed"|"unknown"|"expired"
+---@param err akool.lipsync.Error
+---@return boolean? mine
+---@return akool.lipsync.Error?
+function Worker:ended(key, state, err)
+  return set_mine(self, key, because(err, { state = state, worker = NONE }))
+end
+
+--- The service certainly did not take it: it is planned again. What was adopted for it is forgotten, and
+--- with `pay` it is not looked for again.
+---@param key string
+---@param err akool.lipsync.Error
+---@param pay boolean?
+---@return boolean? mine
+---@return akool.lipsync.Error?
+function Worker:put_back(key, err, pay)
+  local columns = because(err, { state = "planned", worker = NONE, job_id = NONE, adopted = 0 })
+  if pay then columns.forced = 1 end
+  return set_mine(self, key, columns)
+end
+
+--- The service says that a row's film was bought before. If that was for a row of this ledger, its job
+--- is this row's, too.
+---@param row akool.lipsync.Row
+---@return akool.lipsync.Row?   # nil: this ledger does not know of it
+---@return akool.lipsync.Error?
+function Worker:adopt_bought(row)
+  return self.db:transaction(function()
+    local bought, err = self.db:rows(self.text.bought, row.fingerprint)
+    if not bought or not bought[1] then return nil, err end
+    return adopt_twin(self, row, bought[1])
+  end)
+end
+
+--- A row that has the same job and is done, with its film.
+---@param row akool.lipsync.Row
+---@return akool.lipsync.Row?
+---@return akool.lipsync.Error?
+function Worker:twin_of(row)
+  local rows, err = self.ledger:rows_of(row.job_id)
+  for _, other in ipairs(rows or {}) do
+    if other.key ~= row.key and other.state == "done" then return other end
+  end
+  return nil, err
+end
+
+-- Birth -----------------------------------------------------------------------------------------
+
+local worker = {}
+
+--- Become a worker whose rows are its own for `lease` seconds from each renewal on.
+---@param ledger akool.lipsync.Ledger
+---@param name string
+---@param lease number  # s
+---@return akool.lipsync.Worker?
+---@return akool.lipsync.Error?
+function worker.new(ledger, name, lease)
+  local self = setmetatable({ ledger = ledger, db = ledger.db, text = ledger.text, name = name,
+    lease = lease }, Worker)
+  local fine, err = sign_on(self)
+  if not fine then return nil, err end
+  return self
+end
+
+return worker
