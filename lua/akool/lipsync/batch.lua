@@ -6,7 +6,6 @@ local clients = require "akool.lipsync.client"
 local compat = require "akool.lipsync.compat"
 local items = require "akool.lipsync.batch.items"
 local ledger = require "akool.lipsync.ledger"
-local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 local run = require "akool.lipsync.batch.run"
 local steps = require "akool.lipsync.batch.steps"
@@ -241,14 +240,11 @@ function Batch:run(opts)
     self.config.output_dir .. "/.akool-lipsync")
   if not fine then return nil, err end
   self.running = run.new(self.ledger, client, self.config, opts or {})
-  local outcome = loop.spawn(self.running.run, self.running, worker_name(), self.config.lease)
-  loop.ended(outcome)
-  if loop.cancelled() then
-    outcome:cancel()
-    loop.ended(outcome, true)
-  end
+  local summary, raised
+  summary, err, raised = self.running:run(worker_name(), self.config.lease)
   self.running = nil
-  return outcome:join()
+  if raised then error(raised.why, 0) end
+  return summary, err
 end
 
 --- Ask a run to stop: nothing new is begun, and what is at the service goes on there.

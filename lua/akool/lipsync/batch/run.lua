@@ -39,6 +39,9 @@ local LOOK = 1                   -- seconds between two looks at what other work
 ---@field halted akool.lipsync.Error? # why nothing is submitted any more
 ---@field stopped akool.lipsync.Error? # why something was left undone
 ---@field interrupted string?
+---@field raised { why: any }?       # what a function of the program's, or one of ours, raised
+---@field workers table<akool.lipsync.Task, akool.lipsync.Task|false> # who awaits a step, and those
+--- steps that may be cancelled
 ---@field stopping boolean
 local Run = {}
 Run.__index = Run
@@ -51,10 +54,7 @@ function Run:tell(kind, event)
   if not on_event or self.raised then return end
   event.type = kind
   local fine, why = pcall(on_event, event)
-  if not fine then
-    self.raised = { why = why }
-    self:stop "raised"
-  end
+  if not fine then self:raise(why) end
 end
 
 --- Tell about a row, which the event carries as it is now.
@@ -118,17 +118,15 @@ end
 function Run:start(counter, step, row)
   self[counter] = self[counter] + 1
   local worker = loop.spawn(step, self, row)
-  self.workers[worker] = counter
-  loop.spawn(function()
+  local supervisor
+  supervisor = loop.spawn(function()
     loop.ended(worker, true)
-    self.workers[worker], self[counter] = nil, self[counter] - 1
-    if worker.failed and not self.raised then
-      self.raised = { why = worker.failure }
-      self:stop "raised"
-    end
+    self.workers[supervisor], self[counter] = nil, self[counter] - 1
+    if worker.failed then self:raise(worker.failure) end
     self.planned = true -- there may be room for another job
     self:wake()
   end)
+  self.workers[supervisor] = counter == "downloading" and worker or false
 end
 
 -- When something does not work ----------------------------------------------------------------------
@@ -143,10 +141,16 @@ function Run:stop(why)
   self:tell("stopping", { signal = self.interrupted, error = self.stopped })
   self.followers:stop()
   self.followers:wake()
-  for worker, counter in pairs(self.workers) do
-    if counter == "downloading" then worker:cancel() end
+  for _, download in pairs(self.workers) do
+    if download then download:cancel() end
   end
   self:wake()
+end
+
+--- Something raised: so will the run, once it has stopped.
+function Run:raise(why)
+  self.raised = self.raised or { why = why }
+  self:stop "raised"
 end
 
 --- Nothing that we ask can succeed.
@@ -266,11 +270,15 @@ function Run:claim_started()
   end
 end
 
+--- Seconds until something may be submitted again.
+function Run:pause_left()
+  return math.max(0, (self.paused_until or 0) - core.now())
+end
+
 --- Submit what may be submitted now.
 function Run:claim_planned()
-  local now = core.now()
   while self.planned and not self.stopping and not self.halted
-    and (self.paused_until or 0) <= now and self.creating < CREATES_MAX
+    and self:pause_left() == 0 and self.creating < CREATES_MAX
     and self.creating + self.following < self.concurrency do
     local row = self:keep("claim_planned", self.concurrency)
     if not row then
@@ -303,11 +311,11 @@ function Run:is_over()
     if others ~= self.waiting_for then
       self:tell("waiting", { count = others, ["until"] = held_until })
     end
-    self.waiting_for = others
-    self.planned = true
+    self.waiting_for, self.planned = others, true
     return false
   end
-  if counts.planned > 0 and (self.planned or self.paused_until) then return false end
+  self.waiting_for = nil
+  if counts.planned > 0 and (self.planned or self:pause_left() > 0) then return false end
   if counts.planned > 0 and self.parked == 0 then
     self.stopped = self.stopped or core.error("held_back",
       ("%d planned rows ask for films that unknown rows may have bought."):format(counts.planned))
@@ -317,11 +325,8 @@ end
 
 --- Seconds until there is something to do without any news.
 function Run:idle_time(postponed)
-  local seconds = math.min(postponed, self.waiting_for and LOOK or math.huge)
-  if self.paused_until then
-    seconds = math.min(seconds, math.max(0, self.paused_until - core.now()))
-  end
-  return math.min(seconds, 3600)
+  local pause = self:pause_left()
+  return math.min(postponed, self.waiting_for and LOOK or 3600, pause > 0 and pause or 3600)
 end
 
 --- Decide what is next, until nothing is.
@@ -333,7 +338,6 @@ function Run:work()
     self:claim_planned()
     if self.stopping or self:is_over() then return end
     self:rest(self:idle_time(postponed))
-    if loop.cancelled() then self:stop "cancelled" end
   end
 end
 
@@ -347,7 +351,7 @@ function Run:renew()
 end
 
 function Run:beat()
-  while not self.over and loop.sleep(self.worker.lease / 3) do self:renew() end
+  while loop.sleep(self.worker.lease / 3) do self:renew() end
 end
 
 --- Stop cleanly when a signal says so.
@@ -356,41 +360,47 @@ function Run:watch_signals()
   if wanted == nil then wanted = host.current() == nil end
   local op = wanted and core.interruption()
   if not op then return end
-  self.interruption = op
-  loop.spawn(function()
+  return loop.spawn(function()
     local kind, name = loop.next(op)
     if kind == "done" then self:stop(name) end
   end)
 end
 
-local function wind_up(self)
-  self.followers:stop()
-  while next(self.workers) do loop.ended(next(self.workers), true) end
-  self.over = true
-  if self.interruption then self.interruption:cancel() end
-  self.heart:cancel()
-  loop.ended(self.heart, true)
-  local _, err = self.worker:sign_off()
-  return err
+--- End these tasks, and wait until they have.
+local function finish(tasks)
+  for _, task in ipairs(tasks) do task:cancel() end
+  for _, task in ipairs(tasks) do loop.ended(task, true) end
 end
 
 --- Run it to its end.
+---@param name string  # of the worker
+---@param lease number # s
 ---@return table? summary
 ---@return akool.lipsync.Error?
-function Run:run(worker, lease)
+---@return { why: any }? raised
+function Run:run(name, lease)
   local err
-  self.worker, err = self.ledger:worker(worker, lease)
+  self.worker, err = self.ledger:worker(name, lease)
   if not self.worker then return nil, err end
-  self:watch_signals()
-  self.heart = loop.spawn(self.beat, self)
   self:renew()
-  self:work()
-  err = wind_up(self)
-  if self.raised then error(self.raised.why, 0) end
-  local counts, problem = self.ledger:count()
-  if not counts then return nil, self.stopped or problem end
-  counts.stopped, counts.interrupted = self.stopped or err, self.interrupted
-  return counts
+  local beside = { loop.spawn(self.beat, self), self:watch_signals() }
+  local work = loop.spawn(self.work, self)
+  if not loop.ended(work) then
+    self:stop "cancelled"
+    loop.ended(work, true)
+  end
+  if work.failed then self:raise(work.failure) end
+  self.followers:stop()
+  local workers = {}
+  for supervisor in pairs(self.workers) do workers[#workers + 1] = supervisor end
+  for _, supervisor in ipairs(workers) do loop.ended(supervisor, true) end
+  finish(beside)
+  local _, problem = self.worker:sign_off()
+  local counts
+  counts, err = self.ledger:count()
+  if not counts then return nil, self.stopped or err, self.raised end
+  counts.stopped, counts.interrupted = self.stopped or problem, self.interrupted
+  return counts, nil, self.raised
 end
 
 local run = {}
@@ -407,7 +417,7 @@ function run.new(ledger, client, config, opts)
     settings = client.settings, own_settings = options.settings(ours),
     followers = followers.new(client, { webhook = opts.webhook }), workers = {}, creating = 0,
     following = 0, listeners = 0, downloading = 0, parked = 0, ready = {}, later = {},
-    failures = {}, planned = true, freed = true, stopping = false, over = false }, Run)
+    failures = {}, planned = true, freed = true, stopping = false }, Run)
 end
 
 return run
