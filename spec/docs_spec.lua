@@ -1,9 +1,11 @@
 -- docs: what is written about the library is true. Every public name is documented and every
 -- documented name exists, the tables are those of the code, and every example runs.
 
+local batch = require "akool.lipsync.batch"
 local child = require "support.child"
 local core = require "akool.lipsync.core"
 local faults = require "akool.lipsync.mock.faults"
+local ledger = require "akool.lipsync.ledger"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
@@ -164,7 +166,7 @@ end
 
 local STAND_INS = {
   VIDEO_URL = "https://example.com/clip.mp4", AUDIO_URL = "https://example.com/voice.wav",
-  OUTPUT = "out.mp4",
+  OUTPUT = "out.mp4", LIST = TREE .. "/examples/forty.csv",
 }
 
 --- How an example says in its head that it is called: a list of { name =, words = }. A way that
@@ -313,6 +315,64 @@ describe("the reference", function()
       if why and why:find "a fault has no" then unknown[#unknown + 1] = name end
     end
     assert.same({}, unknown)
+  end)
+end)
+
+describe("the page about batches", function()
+  local PAGE = "docs/batch.md"
+
+  it("has every option and every field, and no other", function()
+    local source = "lua/akool/lipsync/batch.lua"
+    assert_equal_sets(annotated(source, "akool.lipsync.BatchOptions"),
+      first_column(find_table(PAGE, "batch.open", "option")))
+    assert_equal_sets(annotated(source, "akool.lipsync.RunOptions"),
+      first_column(find_table(PAGE, "Running", "option")))
+    assert_equal_sets(annotated("lua/akool/lipsync/ledger.lua", "akool.lipsync.Item"),
+      first_column(find_table(PAGE, "Rows", "field")))
+    local row = {}
+    for _, cells in ipairs(find_table(PAGE, "Rows", "column")) do
+      for name in cells[1]:gmatch "[%w_]+" do row[name] = true end
+    end
+    assert_equal_sets(annotated("lua/akool/lipsync/ledger/record.lua", "akool.lipsync.Row"), row)
+  end)
+
+  it("has options that a batch takes", function()
+    local b = assert(batch.open ":memory:")
+    for name in pairs(first_column(find_table(PAGE, "batch.open", "option"))) do
+      local _, why = pcall(batch.open, ":memory:", { [name] = print }) -- none takes a function
+      assert.is_truthy(tostring(why):find("option " .. name, 1, true), why)
+    end
+    for name in pairs(first_column(find_table(PAGE, "Running", "option"))) do
+      local _, why = pcall(b.run, b, { [name] = 1 })
+      assert.is_truthy(tostring(why):find("option " .. name, 1, true), why)
+    end
+    b:close()
+  end)
+
+  it("has every state and every method, and no other", function()
+    local states = {}
+    for _, state in ipairs(ledger.STATES) do states[state] = true end
+    assert_equal_sets(states, first_column(find_table(PAGE, "The life of a row", "state")))
+    local b, public, said = assert(batch.open ":memory:"), {}, {}
+    for name in pairs(methods(b)) do
+      if name:sub(1, 2) ~= "__" then public[name] = true end
+    end
+    for name in read(PAGE):gmatch "`b:([%w_]+)%(" do said[name] = true end
+    assert_equal_sets(public, said)
+    b:close()
+  end)
+
+  it("has every event, and no other", function()
+    local told, said = {}, {}
+    for _, path in ipairs { "run", "steps" } do
+      local text = read("lua/akool/lipsync/batch/" .. path .. ".lua")
+      for name in text:gmatch ':tell_?r?o?w?%("(%l+)"' do told[name] = true end
+    end
+    for _, state in ipairs { "failed", "unknown", "expired" } do told[state] = true end
+    for _, cells in ipairs(find_table(PAGE, "Running", "event.type")) do
+      for name in cells[1]:gmatch "%l+" do said[name] = true end
+    end
+    assert_equal_sets(told, said)
   end)
 end)
 

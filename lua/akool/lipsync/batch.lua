@@ -203,6 +203,11 @@ function Batch:cancel(key)
   return obey(self, "cancel", key)
 end
 
+---@class akool.lipsync.RunOptions
+---@field on_event fun(event: table)?       # what it raises stops the run, and is raised by it
+---@field webhook akool.lipsync.Receiver?   # its deliveries end waits, and polls become rare
+---@field signals boolean?                  # stop on SIGINT and SIGTERM; default: in our own loop
+
 -- Running ---------------------------------------------------------------------------------------
 
 --- The client, made from the environment if the program gave none.
@@ -226,7 +231,7 @@ end
 
 --- Do what is left: submit what is planned, follow what is at the service, fetch what is ready. Returns
 --- when nothing is left that it could do.
----@param opts { on_event: fun(event: table)?, webhook: akool.lipsync.Receiver?, signals: boolean? }?
+---@param opts akool.lipsync.RunOptions?
 ---@return table? summary  # as `status`, with `stopped` (an error: why something was left) and
 --- `interrupted` ("SIGINT", "SIGTERM", "stop" or "cancelled")
 ---@return akool.lipsync.Error?

@@ -408,7 +408,7 @@ local run = {}
 ---@param ledger akool.lipsync.Ledger
 ---@param client akool.lipsync.Client
 ---@param config { concurrency: integer, patience: number, output_dir: string }
----@param opts { on_event: fun(event: table)?, webhook: akool.lipsync.Receiver?, signals: boolean? }
+---@param opts akool.lipsync.RunOptions
 ---@return akool.lipsync.batch.Run
 function run.new(ledger, client, config, opts)
   local ours = options.merge(client.merged, { overwrite = true })
