@@ -28,7 +28,10 @@ local STATEMENTS = {
   sign_on = "INSERT INTO lipsync_workers (name, leased_at, held_until) VALUES (?, $now, $now + ?)",
   renew = "UPDATE lipsync_workers SET leased_at = $now, held_until = $now + ? WHERE name = ?",
   sign_off = "DELETE FROM lipsync_workers WHERE name = ?",
-  dead = "SELECT name FROM lipsync_workers WHERE held_until <= $now OR leased_at > $now + ?",
+  -- The dead, and those that had been freed of their rows and took others before they renewed.
+  dead = [[SELECT name FROM lipsync_workers WHERE held_until <= $now OR leased_at > $now + ?
+    UNION SELECT worker AS name FROM lipsync_jobs WHERE worker IS NOT NULL
+      AND worker NOT IN (SELECT name FROM lipsync_workers)]],
   doubt = [[UPDATE lipsync_jobs SET state = 'unknown', worker = NULL, updated_at = $now,
     error_kind = ?, error_name = ?, error_code = NULL, error_message = ?
     WHERE worker = ? AND state = 'submitting' RETURNING key]],
