@@ -129,7 +129,10 @@ local function add_one(self, item, position)
 end
 
 local function add_all(self, items)
-  local last, err = self.db:rows(self.text.last)
+  local alone, err = schema.lock(self.db) -- two that add the same list take turns
+  if not alone then return nil, err end
+  local last
+  last, err = self.db:rows(self.text.last)
   if not last then return nil, err end
   local new = 0
   for i, item in ipairs(items) do

@@ -51,8 +51,8 @@ local TABLES = {
 -- What PostgreSQL's advisory lock of ledgers is called: any number that nobody else takes.
 local LOCK = 1634429807
 
---- Until the end of this transaction nobody else makes tables, or decides what is paid next. SQLite has
---- one writer at a time anyway.
+--- Until the end of this transaction nobody else makes tables, adds rows, or decides what is paid
+--- next. SQLite has one writer at a time anyway.
 ---@param db akool.lipsync.ledger.Database
 ---@return true?
 ---@return akool.lipsync.Error?
