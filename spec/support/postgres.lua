@@ -141,6 +141,14 @@ function server:new_database()
   return self:dsn(name), name
 end
 
+--- A fresh database that may go before the server does.
+---@return string dsn
+---@return fun() drop  # whoever is still connected to it
+function server:scratch_database()
+  local dsn, name = self:new_database()
+  return dsn, function() self:psql(("DROP DATABASE %s WITH (FORCE)"):format(name)) end
+end
+
 --- Stop it and remove its folder. Harmless when that has been done.
 function server:stop()
   if not self.process then return end
