@@ -28,6 +28,7 @@ packages() {
     lint) packages build && echo lua-cjson-dev clang clang-format clang-tidy cppcheck lua-check ;;
     torture) packages demo && echo nginx openssl ;;
     faults) packages test && echo strace iproute2 util-linux ;;
+    kill) packages test && echo strace ;;
     fuzz) packages demo && echo clang libclang-rt-dev ;;
     sanitize) packages test && echo clang libclang-rt-dev valgrind patchelf ;;
     coverage) packages test && echo gcovr ;;
@@ -38,7 +39,7 @@ packages() {
       echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
       ;;
     all)
-      for each in lint hosts rocks torture faults fuzz sanitize coverage soak bench; do
+      for each in lint hosts rocks torture faults kill fuzz sanitize coverage soak bench; do
         packages "$each"
       done
       ;;
@@ -60,7 +61,7 @@ programs() {
     lint) programs build && echo clang clang-format clang-tidy cppcheck luacheck ;;
     torture | soak) programs build && echo nginx openssl ;;
     bench) programs soak && echo valgrind curl ;;
-    faults) programs test && echo strace ;;
+    faults | kill) programs test && echo strace ;;
     fuzz) programs build && echo clang ;;
     sanitize) programs test && echo clang valgrind patchelf ;;
     coverage) programs test && echo gcovr ;;
