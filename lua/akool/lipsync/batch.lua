@@ -11,6 +11,7 @@ local run = require "akool.lipsync.batch.run"
 local steps = require "akool.lipsync.batch.steps"
 
 local error = compat.error
+local tests = options.tests
 
 ---@class akool.lipsync.Batch
 ---@field ledger akool.lipsync.Ledger
@@ -27,18 +28,6 @@ end
 
 -- Checks ----------------------------------------------------------------------------------------
 
-local function seconds(value)
-  if type(value) ~= "number" or not (value > 0 and value < math.huge) then
-    return "a number of seconds greater than 0"
-  end
-end
-
-local function is(kind)
-  return function(value)
-    if type(value) ~= kind then return "a " .. kind end
-  end
-end
-
 local OPEN_OPTIONS = {
   client = function(value)
     if type(value) ~= "table" or type(value.create) ~= "function" then
@@ -48,23 +37,15 @@ local OPEN_OPTIONS = {
   output_dir = function(value)
     if type(value) ~= "string" or value == "" then return "the path of a folder" end
   end,
-  concurrency = function(value)
-    if type(value) ~= "number" or value < 1 or value % 1 ~= 0 then
-      return "a whole number of at least 1"
-    end
-  end,
-  lease = seconds,
-  patience = seconds,
+  concurrency = tests.whole(1, 1000000),
+  lease = tests.seconds,
+  patience = tests.seconds,
 }
 
 local RUN_OPTIONS = {
-  on_event = is "function",
-  signals = is "boolean",
-  webhook = function(value)
-    if type(value) ~= "table" or type(value.follow) ~= "function" then
-      return "a receiver, which webhook.listen returns"
-    end
-  end,
+  on_event = tests.is "function",
+  signals = tests.is "boolean",
+  webhook = tests.receiver,
 }
 
 --- Raise at the caller's caller about options that do not exist or cannot be so.

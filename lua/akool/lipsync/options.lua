@@ -68,6 +68,10 @@ local function receiver(value)
   end
 end
 
+--- Tests of values that other rooms have options for, too. Each returns what is expected instead, or
+--- nil when a value is fine.
+options.tests = { is = is, receiver = receiver, seconds = seconds, whole = whole }
+
 --- The fields of the option `poll`: each with its test.
 local poll_fields = {
   first = seconds,
