@@ -1,0 +1,146 @@
+-- run: the command `batch run`: a ledger's work, shown while it is done.
+
+local core = require "akool.lipsync.core"
+local exit = require "akool.lipsync.cli.exit"
+local ledger = require "akool.lipsync.cli.ledger"
+local lipsync = require "akool.lipsync"
+local output = require "akool.lipsync.cli.output"
+local problem = require "akool.lipsync.cli.problem"
+local progress = require "akool.lipsync.cli.progress"
+local tally = require "akool.lipsync.cli.tally"
+
+local run = {}
+
+local BETWEEN = 1 -- seconds between two events about the same download
+
+-- Events ------------------------------------------------------------------------------------------
+
+local GOING = { submitting = true, submitted = true, processing = true, ready = true,
+  downloading = true }
+local OVER = { done = true, failed = true, unknown = true, expired = true }
+
+local function reason(event)
+  return event.error and (event.error.message or tostring(event.error)) or nil
+end
+
+-- What people are told of events that are about no single state.
+local NOTES = {
+  adopted = function(e) return ("%s: an earlier job is used: %s"):format(e.key, tostring(e.job)) end,
+  planned = function(e)
+    return ("%s: not taken by the service, and planned again: %s"):format(e.key, reason(e) or "?")
+  end,
+  paused = function(e)
+    return ("No new jobs for %.0f s: %s"):format(e.seconds or 0, reason(e) or "the service said so")
+  end,
+  resumed = function() return "New jobs are made again." end,
+  stopping = function(e)
+    return e.signal and ("Stopping (%s). Once more ends at once."):format(e.signal)
+      or ("Stopping: %s"):format(reason(e) or "as asked")
+  end,
+  waiting = function(e)
+    return ("Waiting for %.0f rows that other workers hold."):format(e.count or 0)
+  end,
+  trouble = function(e)
+    local about = e.key and e.key .. ": " or ""
+    return ("%s%s It is tried again in %.1f s."):format(about, reason(e) or "?", e.seconds or 0)
+  end,
+}
+
+local function document_of(event)
+  local document = {}
+  for name, value in pairs(event) do
+    if name ~= "type" and name ~= "error" and name ~= "row" then document[name] = value end
+  end
+  document.error = event.error and output.error(event.error) or nil
+  local row = event.row
+  if row and event.type == "done" then
+    document.path, document.bytes, document.sha256 = row.path, row.bytes, row.sha256
+  end
+  return document
+end
+
+--- What hears the events of a run.
+local function listener(ctx, shown)
+  local told = {} -- when a download was last told of
+  return function(event)
+    local kind, key = event.type, event.key
+    if kind == "progress" then
+      shown:bytes(key, event.bytes, event.total)
+      local now = core.now()
+      if now - (told[key] or -BETWEEN) < BETWEEN then return end
+      told[key] = now
+    elseif GOING[kind] then
+      shown:state(key, kind)
+    elseif OVER[kind] then
+      told[key] = nil
+      shown:over(key, kind, reason(event))
+    elseif kind == "planned" then
+      shown:over(key)
+    end
+    ctx.out:event(kind, document_of(event))
+    if NOTES[kind] then ctx.out:note("%s", NOTES[kind](event)) end
+  end
+end
+
+-- The end -----------------------------------------------------------------------------------------
+
+--- What still runs at the service, and how to go on.
+local function tell_left(ctx, opened, summary)
+  for _, state in ipairs { "submitting", "submitted", "processing", "ready" } do
+    for _, row in ipairs(opened:rows(state) or {}) do
+      ctx.out:say(("%s  %s  %s"):format(state, row.key, row.job_id or "-"))
+    end
+  end
+  if tally.left(summary) > 0 then
+    ctx.out:say(("What runs goes on at the service. To go on here: akool-lipsync batch run %s")
+      :format(ledger.shown(ctx.args.ledger)))
+  end
+end
+
+local function conclude(ctx, opened, summary)
+  local status = tally.exit(summary)
+  local stopped = summary.stopped
+  ctx.out:result({ counts = tally.numbers(summary), interrupted = summary.interrupted,
+    stopped = stopped and output.error(stopped) or nil, exit = status }, tally.line(summary))
+  if stopped then ctx.out:say("akool-lipsync: " .. tostring(stopped)) end
+  tell_left(ctx, opened, summary)
+  tally.advise(ctx.out, summary, ledger.shown(ctx.args.ledger))
+  return status
+end
+
+--- Do the work; shows how it goes.
+local function work(ctx, opened)
+  local before, err = opened:status()
+  if not before then return nil, err end
+  local cancelled = before.cancelled or 0
+  local shown = progress.start(ctx.out, before.total - cancelled)
+  shown:before(before.done or 0, (before.failed or 0) + (before.unknown or 0) + (before.expired or 0))
+  local summary
+  summary, err = opened:run { on_event = listener(ctx, shown), signals = true }
+  shown:stop()
+  return summary, err
+end
+
+function run.run(ctx)
+  local args = ctx.args
+  local concurrency = tonumber(args.concurrency or 3)
+  local client, err = ctx:client()
+  if client and not (concurrency and concurrency >= 1 and concurrency % 1 == 0) then
+    client, err = nil, problem.usage("--concurrency: a whole number from 1 on expected.")
+  end
+  local opened, summary
+  if client then
+    opened, err = ledger.open(ctx, { client = client, output_dir = args.output_dir,
+      concurrency = concurrency })
+  end
+  if opened then
+    summary, err = lipsync.run(work, ctx, opened)
+    local status = summary and conclude(ctx, opened, summary)
+    opened:close()
+    if status then return status end
+  end
+  ctx.out:failure(err)
+  return exit.of(err)
+end
+
+return run
