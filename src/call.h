@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "answer.h"
 #include "client.h"
@@ -50,6 +51,7 @@ struct akl_event {
   unsigned attempt;        /* request, answer, retry: from 1 */
   int http_status, code;   /* answer */
   double seconds;          /* answer: how long it took; retry: the wait */
+  time_t date;             /* answer: by the server's clock, -1 if it did not say */
   const char *error;       /* answer, retry: name of the error, static; NULL if none */
   int status;              /* status: what the service said, also when it is not one of the four */
   char text[];             /* request: method and URL without its query; else "" */

@@ -74,6 +74,7 @@ void akl_record_answer(struct akl_call *c, const struct akl_transfer *t,
   if (event == NULL)
     return;
   event->http_status = t->status;
+  event->date = t->status != 0 ? akl_transfer_date(t) : (time_t)-1;
   event->code = error->code;
   event->error = error->name;
   event->seconds = (double)(*t->clock - t->started) / (double)AKL_SECOND;

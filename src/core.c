@@ -362,5 +362,7 @@ int luaopen_akool_lipsync_core(lua_State *L) {
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, info->version);
   lua_setfield(L, -2, "libcurl");
+  lua_pushstring(L, info->ssl_version);
+  lua_setfield(L, -2, "tls");
   return 1;
 }

@@ -211,6 +211,8 @@ void akl_core_push_event(lua_State *L, const struct akl_event *event, const char
     set_string(L, "error", event->error);
     if (event->http_status != 0)
       set_integer(L, "http_status", event->http_status);
+    if (event->date != (time_t)-1)
+      set_integer(L, "date", (lua_Integer)event->date);
     if (event->code != 0)
       set_integer(L, "code", event->code);
     break;

@@ -115,19 +115,21 @@ static void parse_retry_after(struct akl_transfer *t, const char *text) {
     t->retry_after = strtod(text, NULL);
 }
 
-/* What time it is by the server's clock: ours may be wrong. */
-static time_t server_time(const struct akl_transfer *t) {
+time_t akl_transfer_date(const struct akl_transfer *t) {
 #if LIBCURL_VERSION_NUM >= 0x075400
   struct curl_header *date;
-  if (curl_easy_header(t->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK) {
-    time_t at = curl_getdate(date->value, NULL);
-    if (at != (time_t)-1)
-      return at;
-  }
+  if (curl_easy_header(t->easy, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK)
+    return curl_getdate(date->value, NULL);
 #else
   (void)t;
 #endif
-  return time(NULL);
+  return (time_t)-1;
+}
+
+/* What time it is by the server's clock: ours may be wrong. */
+static time_t server_time(const struct akl_transfer *t) {
+  time_t at = akl_transfer_date(t);
+  return at != (time_t)-1 ? at : time(NULL);
 }
 
 static void settle_retry_after(struct akl_transfer *t) {

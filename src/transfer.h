@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "errors.h"
 #include "headers.h"
@@ -91,6 +92,9 @@ struct akl_transfer {
 
 /* A new transfer with an easy handle, or NULL when memory runs out. */
 struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec *clock);
+
+/* The moment that the headers of its answer name as theirs, or -1. */
+time_t akl_transfer_date(const struct akl_transfer *t);
 
 /* Set it up for a request. False when memory runs out. */
 bool akl_transfer_prepare(struct akl_transfer *t, const struct akl_request *r);

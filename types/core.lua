@@ -5,6 +5,7 @@
 ---@class akool.lipsync.core
 ---@field _VERSION string # "0.1.0"
 ---@field libcurl string  # version of libcurl
+---@field tls string      # name and version of the library that it uses for TLS
 local core = {}
 
 -- The module -----------------------------------------------------------------------------------

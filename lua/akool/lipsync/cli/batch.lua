@@ -89,8 +89,8 @@ function batch.status(ctx)
     local lines = { tally.line(counts) }
     for _, row in ipairs(list) do lines[#lines + 1] = line_of(row) end
     for _, row in ipairs(expiring) do
-      lines[#lines + 1] = ("expires   %s  %s  in %s: run the batch"):format(row.key, row.job_id or "-",
-        text.clock((row.expires_at or 0) - os.time()))
+      lines[#lines + 1] = ("expires   %s  %s  in %s: run the batch"):format(row.key,
+        row.job_id or "-", text.clock((row.expires_at or 0) - os.time()))
     end
     ctx.out:result({ counts = tally.numbers(counts), rows = list, expiring = expiring }, lines)
     tally.advise(ctx.out, counts, ledger.shown(ctx.args.ledger))
@@ -99,7 +99,8 @@ function batch.status(ctx)
 end
 
 local COLUMNS = { "key", "state", "video_url", "audio_url", "output", "webhook_url", "job_id",
-  "attempts", "credits", "duration", "created_at", "expires_at", "path", "bytes", "sha256", "error" }
+  "attempts", "credits", "duration", "created_at", "expires_at", "path", "bytes", "sha256",
+  "error" }
 
 local function cell(value)
   if type(value) == "table" then value = value.message or value.name end

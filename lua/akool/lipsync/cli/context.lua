@@ -27,9 +27,9 @@ end
 local function how_to_give_one(err)
   if err.name ~= "no_credentials" then return err end
   local usual = keys.usual_file()
-  err.message = ("%s On the command line: set AKOOL_API_KEY, or write the key into %s (chmod 600), or "
-    .. "say --key-file FILE."):format(err.message:match "^.-%.%s" and err.message:match "^(.-%.)%s"
-    or err.message, usual or "a file")
+  local first = err.message:match "^(.-%.)%s" or err.message
+  err.message = ("%s Set AKOOL_API_KEY, or write the key into %s (chmod 600), or say --key-file FILE.")
+    :format(first, usual or "a file")
   return err
 end
 

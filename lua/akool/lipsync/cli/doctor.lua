@@ -13,7 +13,7 @@ local tally = require "akool.lipsync.cli.tally"
 
 local doctor = {}
 
-local SKEW = 60 -- seconds that this machine's clock may be wrong: certificates and webhooks have dates
+local SKEW = 60 -- seconds that clocks may be apart: certificates and webhooks have dates
 
 ---@class akool.lipsync.cli.Report
 ---@field checks table[]
@@ -57,7 +57,8 @@ end
 local function clock(report, date)
   if not date then return report:add("warn", "clock", "the answer had no date to compare with") end
   local apart = os.time() - date
-  local words = ("%.0f s %s the service's"):format(math.abs(apart), apart < 0 and "behind" or "ahead of")
+  local words = ("%.0f s %s the service's"):format(math.abs(apart),
+    apart < 0 and "behind" or "ahead of")
   report:add(math.abs(apart) <= SKEW and "ok" or "warn", "clock", words)
 end
 
@@ -73,7 +74,9 @@ local function service(ctx, report)
   report:add("ok", "credentials", "from " .. keys.source(ctx.args.key_file))
   local credits
   credits, err = client:credits()
-  if err and not answered then return report:add("fail", "connection", tostring(err), exit.of(err)) end
+  if err and not answered then
+    return report:add("fail", "connection", tostring(err), exit.of(err))
+  end
   report:add("ok", "connection", address .. " answers")
   clock(report, date)
   if err then return report:add("fail", "key", tostring(err), exit.of(err)) end

@@ -11,7 +11,8 @@ local exit = {}
 ---@type akool.lipsync.cli.ExitRow[]
 exit.list = {
   { code = 0, name = "DONE", meaning = "done" },
-  { code = 2, name = "USAGE", meaning = "the command makes no sense as it was given, or there is no key" },
+  { code = 2, name = "USAGE",
+    meaning = "the command makes no sense as it was given, or there is no key" },
   { code = 3, name = "REFUSED",
     meaning = "the service refused, or a job failed, or its result has expired" },
   { code = 4, name = "RUNNING",
@@ -33,8 +34,8 @@ local KINDS = { network = exit.NETWORK, timeout = exit.NETWORK, tls = exit.NETWO
 local NAMES = { wait_timeout = exit.RUNNING, not_ready = exit.RUNNING, no_credentials = exit.USAGE }
 
 -- When several things went wrong: what has to be known first.
-local GRAVITY = { exit.INTERRUPTED, exit.UNKNOWN, exit.LOCAL, exit.NETWORK, exit.USAGE, exit.REFUSED,
-  exit.RUNNING, exit.DONE }
+local GRAVITY = { exit.INTERRUPTED, exit.UNKNOWN, exit.LOCAL, exit.NETWORK, exit.USAGE,
+  exit.REFUSED, exit.RUNNING, exit.DONE }
 
 --- The status that an error stands for.
 ---@param err akool.lipsync.Error

@@ -30,7 +30,7 @@ function interrupt.run(out, f)
     if kind ~= "done" then return end
     work.signal = value
     if not work.careful then return task:cancel() end
-    out:say("The answer to a create is waited for, since its job will be paid; once more ends at once.")
+    out:say "The answer to a create is waited for, since it may be paid. Once more ends at once."
   end)
   local result = task:join()
   op:cancel()

@@ -45,7 +45,8 @@ local function fail(ctx, err, path, document)
   if err.maybe_created then
     advice = IN_FLIGHT
   elseif id and (status == exit.RUNNING or status == exit.INTERRUPTED) then
-    advice = ("Job %s goes on at the service. To go on here: %s"):format(id, continue_with(id, path))
+    advice = ("Job %s goes on at the service. To go on here: %s"):format(id,
+      continue_with(id, path))
   elseif id and path and (status == exit.NETWORK or status == exit.LOCAL) then
     advice = ("Job %s and its result stay at the service. To go on here: %s"):format(id,
       continue_with(id, path))
@@ -74,8 +75,8 @@ local function watched(ctx, shown, key)
     end,
     on_event = function(event)
       if event.type ~= "retry" then return end
-      ctx.out:event("retry", { op = event.op, job = event.job and { id = event.job }, wait = event.wait,
-        error = event.error })
+      ctx.out:event("retry", { op = event.op, job = event.job and { id = event.job },
+        wait = event.wait, error = event.error })
       ctx.out:note(REPEATED, event.op, event.error or "?", event.wait or 0)
     end,
   }

@@ -25,7 +25,7 @@ local function address_of(ctx)
   end
   local named = os.getenv "AKOOL_LEDGER"
   if named and named ~= "" then return named end
-  return nil, problem.usage "The ledger '-' is the one that AKOOL_LEDGER names, but that is not set."
+  return nil, problem.usage "The ledger '-' is the one that AKOOL_LEDGER names, which is not set."
 end
 
 --- Open it.

@@ -21,8 +21,8 @@ function other.explain(ctx)
   local word = ctx.args.code
   local row = find(word:match "([^/]+)$" or word)
   if not row then
-    local err = problem.usage("%s is neither a code that is documented, such as 1204, nor the name of "
-      .. "an error.", word)
+    local err = problem.usage("%s is neither a code that is documented, such as 1204, nor the "
+      .. "name of an error.", word)
     ctx.out:failure(err)
     return exit.USAGE
   end

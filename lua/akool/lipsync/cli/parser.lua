@@ -12,9 +12,11 @@ local WIDTH = 80
 --- The end of every help: the statuses, and where the rest is.
 local function epilog()
   local lines = { "Exit status:" }
-  for _, row in ipairs(exit.list) do lines[#lines + 1] = ("   %-3d %s"):format(row.code, row.meaning) end
+  for i, row in ipairs(exit.list) do
+    lines[i + 1] = ("   %-3d %s"):format(row.code, row.meaning)
+  end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = "What a command takes: akool-lipsync COMMAND --help. All of it: man akool-lipsync."
+  lines[#lines + 1] = "What a command takes: akool-lipsync COMMAND --help."
   return table.concat(lines, "\n")
 end
 
@@ -60,7 +62,8 @@ end
 function parser.new(version, fail)
   local argparse = require "argparse"
   local made = argparse("akool-lipsync"):description(commands.description):epilog(epilog())
-    :usage "Usage: akool-lipsync [OPTION]... COMMAND ...":require_command(true):usage_max_width(WIDTH):help_max_width(WIDTH):help_description_margin(30)
+    :usage "Usage: akool-lipsync [OPTION]... COMMAND ...":require_command(true)
+      :usage_max_width(WIDTH):help_max_width(WIDTH):help_description_margin(30)
   made:flag("--version"):description "Print the version, and end.":action(version)
   for _, group in ipairs(commands.groups) do
     local options, modes = {}, {}

@@ -11,8 +11,8 @@ local STATE_COLUMNS = 11 -- "downloading"
 local BAR_COLUMNS = 20
 local WIDE = 60         -- from so many columns on there are bars
 
-local COLOURS = { downloading = "36", ready = "36", processing = "33", done = "32", completed = "32",
-  failed = "31", unknown = "31", expired = "31" }
+local COLOURS = { downloading = "36", ready = "36", processing = "33", done = "32",
+  completed = "32", failed = "31", unknown = "31", expired = "31" }
 
 local progress = {}
 
@@ -35,8 +35,8 @@ Progress.__index = Progress
 ---@param total integer?  # how many jobs, if a last line should tell of all of them
 ---@return akool.lipsync.cli.Progress
 function progress.start(out, total)
-  local self = setmetatable({ out = out, lines = {}, by_key = {}, total = total, done = 0, failed = 0,
-    finished = 0, began = core.now() }, Progress)
+  local self = setmetatable({ out = out, lines = {}, by_key = {}, total = total, done = 0,
+    failed = 0, finished = 0, began = core.now() }, Progress)
   if not out.quiet then self.terminal = terminal.open() end
   if self.terminal then
     out.display = self.terminal

@@ -171,7 +171,8 @@ local function check_url(fields, name, problems, line)
   local url = fields[name]
   if not url then return complain(problems, line, "%s is missing", name) end
   if not is_url(url) then
-    complain(problems, line, "%s is no http(s) URL, which it has to be for the service to get it", name)
+    complain(problems, line, "%s is no http(s) URL, which it has to be for the service to get it",
+      name)
   elseif url:find "[%s%c]" then
     complain(problems, line, "%s has a space or a control character in it", name)
   end

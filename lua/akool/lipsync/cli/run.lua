@@ -25,7 +25,9 @@ end
 
 -- What people are told of events that are about no single state.
 local NOTES = {
-  adopted = function(e) return ("%s: an earlier job is used: %s"):format(e.key, tostring(e.job)) end,
+  adopted = function(e)
+    return ("%s: an earlier job is used: %s"):format(e.key, tostring(e.job))
+  end,
   planned = function(e)
     return ("%s: not taken by the service, and planned again: %s"):format(e.key, reason(e) or "?")
   end,
@@ -114,7 +116,8 @@ local function work(ctx, opened)
   if not before then return nil, err end
   local cancelled = before.cancelled or 0
   local shown = progress.start(ctx.out, before.total - cancelled)
-  shown:before(before.done or 0, (before.failed or 0) + (before.unknown or 0) + (before.expired or 0))
+  shown:before(before.done or 0,
+    (before.failed or 0) + (before.unknown or 0) + (before.expired or 0))
   local summary
   summary, err = opened:run { on_event = listener(ctx, shown), signals = true }
   shown:stop()

@@ -9,6 +9,15 @@ local settings = {}
 local OFFERED = { "base_url", "connect_timeout", "timeout", "create_timeout", "stall_timeout",
   "wait_timeout", "max_retries", "max_bytes", "proxy", "ca_file", "allow_http", "allow_private" }
 
+local UNITS = { base_url = "URL", proxy = "URL", ca_file = "FILE" }
+
+-- What is said otherwise here than to a program.
+local WORDS = {
+  proxy = "a proxy; 'none' for none, whatever the environment says",
+  ca_file = "a PEM file of trusted issuers, in place of the system's",
+  base_url = "the service, in place of AKOOL_BASE_URL",
+}
+
 local function kind_of(row)
   return type(row.default) == "nil" and "string" or type(row.default)
 end
@@ -22,8 +31,7 @@ local function unit_of(row)
   local unit, meaning = row.meaning:match "^(%a+); (.*)$"
   if unit == "s" then return "SECONDS", meaning end
   if unit == "bytes" then return "BYTES", meaning end
-  return row.name == "base_url" and "URL" or row.name == "proxy" and "URL"
-    or row.name == "ca_file" and "FILE" or "N", row.meaning
+  return UNITS[row.name] or "N", row.meaning
 end
 
 --- The text of a default.
@@ -34,8 +42,7 @@ end
 
 local function describe(row)
   local unit, meaning = unit_of(row)
-  if row.name == "proxy" then meaning = "a proxy; 'none' for none, whatever the environment says" end
-  if row.name == "ca_file" then meaning = "a PEM file of trusted issuers, in place of the system's" end
+  meaning = WORDS[row.name] or meaning
   return unit, meaning:sub(1, 1):upper() .. meaning:sub(2) .. shown(row) .. "."
 end
 
@@ -74,7 +81,8 @@ function settings.read(args)
     if args[row.name] ~= nil then
       local expected = value == nil and "a number" or row.check(value)
       if expected then
-        return nil, problem.usage("%s: %s expected, not %q.", flag_of(row), expected, args[row.name])
+        return nil, problem.usage("%s: %s expected, not %q.", flag_of(row), expected,
+          args[row.name])
       end
       given[row.name] = value
     end

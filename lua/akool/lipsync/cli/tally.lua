@@ -4,8 +4,8 @@ local exit = require "akool.lipsync.cli.exit"
 
 local tally = {}
 
-local STATES = { "planned", "submitting", "submitted", "processing", "ready", "done", "failed", "unknown",
-  "expired", "cancelled" }
+local STATES = { "planned", "submitting", "submitted", "processing", "ready", "done", "failed",
+  "unknown", "expired", "cancelled" }
 local LEFT = { "planned", "submitting", "submitted", "processing", "ready" }
 
 --- Only the numbers, as a document has them.
@@ -59,14 +59,15 @@ end
 ---@param ledger string  # as it was given, for a shell
 function tally.advise(out, counts, ledger)
   if (counts.unknown or 0) > 0 then
-    out:note("Unknown: the answer to a create was lost, so a job may exist and be paid. Look into the "
-      .. "account; then say")
+    out:note("Unknown: the answer to a create was lost, so a job may exist and be paid. Look "
+      .. "into the account; then say")
     out:note("  akool-lipsync batch adopt %s KEY JOB_ID   if there is one", ledger)
-    out:note("  akool-lipsync batch resubmit %s KEY       if not; if there is, it is paid twice", ledger)
+    out:note("  akool-lipsync batch resubmit %s KEY       if not; if there is, it is paid twice",
+      ledger)
   end
   if (counts.failed or 0) + (counts.expired or 0) > 0 then
-    out:note("To make what failed or expired again, and pay again: akool-lipsync batch retry %s KEY "
-      .. "(or --all)", ledger)
+    out:note("To make what failed or expired again, and pay again: akool-lipsync batch retry %s "
+      .. "KEY (or --all)", ledger)
   end
 end
 

@@ -123,7 +123,9 @@ function webhook.listen(ctx)
   if limit and not ctx.args.trust then client, err = ctx:client() end
   if limit and (client or ctx.args.trust) then
     local told, why
-    local _, work = interrupt.run(ctx.out, function() told, why = serve(ctx, opts, client, limit) end)
+    local _, work = interrupt.run(ctx.out, function()
+      told, why = serve(ctx, opts, client, limit)
+    end)
     err = why
     if not why then
       if ctx.out.mode ~= "plain" then ctx.out:result({ deliveries = told }, {}) end
