@@ -28,7 +28,7 @@ local function how_to_give_one(err)
   if err.name ~= "no_credentials" then return err end
   local usual = keys.usual_file()
   local first = err.message:match "^(.-%.)%s" or err.message
-  err.message = ("%s Set AKOOL_API_KEY, or write the key into %s (chmod 600), or say --key-file FILE.")
+  err.message = ("%s Set AKOOL_API_KEY, write the key into %s (chmod 600), or say --key-file FILE.")
     :format(first, usual or "a file")
   return err
 end

@@ -34,7 +34,7 @@ local KINDS = { network = exit.NETWORK, timeout = exit.NETWORK, tls = exit.NETWO
 local NAMES = { wait_timeout = exit.RUNNING, not_ready = exit.RUNNING, no_credentials = exit.USAGE }
 
 -- When several things went wrong: what has to be known first.
-local GRAVITY = { exit.INTERRUPTED, exit.UNKNOWN, exit.LOCAL, exit.NETWORK, exit.USAGE,
+exit.gravity = { exit.INTERRUPTED, exit.UNKNOWN, exit.LOCAL, exit.NETWORK, exit.USAGE,
   exit.REFUSED, exit.RUNNING, exit.DONE }
 
 --- The status that an error stands for.
@@ -51,7 +51,7 @@ end
 ---@param other integer
 ---@return integer
 function exit.graver(one, other)
-  for _, code in ipairs(GRAVITY) do
+  for _, code in ipairs(exit.gravity) do
     if code == one or code == other then return code end
   end
   return one

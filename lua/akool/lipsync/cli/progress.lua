@@ -167,7 +167,7 @@ function Progress:draw()
       painted[i] = plain[i]
       break
     end
-    local key = text.fit(line.key, widest, true)
+    local key = text.fit(text.squeeze(line.key, widest), widest, true)
     local rest = "  " .. tail(line, columns > WIDE)
     local state = text.fit(line.state, STATE_COLUMNS, true)
     plain[i] = text.fit(key .. "  " .. state .. rest, columns)

@@ -119,6 +119,29 @@ function text.fit(clean, columns, pad)
   return pad and clean .. (" "):rep(columns - width) or clean
 end
 
+--- A clean text in no more than so many columns, cut in its middle: ids and names of files differ at
+--- their ends.
+---@param clean string
+---@param columns integer
+---@return string
+function text.squeeze(clean, columns)
+  if text.width(clean) <= columns then return clean end
+  local characters, widths, room = {}, {}, math.max(0, columns - 2)
+  for character, code in text.characters(clean) do
+    characters[#characters + 1], widths[#widths + 1] = character, columns_of(code or 0)
+  end
+  local head, tail, first, last = {}, "", 1, #characters
+  local half = math.ceil(room / 2)
+  while widths[first] <= half do
+    head[first], half, room = characters[first], half - widths[first], room - widths[first]
+    first = first + 1
+  end
+  while last > first and widths[last] <= room do
+    tail, room, last = characters[last] .. tail, room - widths[last], last - 1
+  end
+  return table.concat(head) .. ".." .. tail
+end
+
 -- Quantities --------------------------------------------------------------------------------------
 
 --- Seconds as a clock shows them: 0:07, 12:30, 1:02:03.
