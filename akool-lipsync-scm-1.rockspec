@@ -22,6 +22,7 @@ supported_platforms = { "linux" }
 dependencies = {
   "lua >= 5.1, < 5.5",
   "lua-cjson >= 2.1",
+  "argparse >= 0.7.1",
 }
 
 build = {
@@ -32,6 +33,7 @@ build = {
     INST_LIBDIR = "$(LIBDIR)",
     INST_LUADIR = "$(LUADIR)",
     INST_BINDIR = "$(BINDIR)",
+    INST_MANDIR = "$(PREFIX)/man",
   },
 }
 

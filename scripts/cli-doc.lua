@@ -52,12 +52,12 @@ local INTRODUCTION = [[
 <!-- Made by scripts/cli-doc.lua from lua/akool/lipsync/cli/commands.lua: change those. -->
 
 ```sh
-export AKOOL_API_KEY=…                                     # or write it into ~/.config/akool/key
+export AKOOL_API_KEY=…  # or write it into ~/.config/akool/key
 akool-lipsync generate https://example.com/clip.mp4 https://example.com/voice.wav -o dubbed.mp4
 
-akool-lipsync batch add jobs.db voices.csv --video https://example.com/clip.mp4 --output
-'{key}.mp4' akool-lipsync batch run jobs.db --output-dir films # Ctrl-C; say it again: it does
-what is left ```
+akool-lipsync batch add jobs.db voices.csv --video https://example.com/clip.mp4
+akool-lipsync batch run jobs.db  # again at any time: it does what is left
+```
 
 It needs argparse beside what the library needs, luv for key files, progress on a terminal, `mock`
 and `webhook listen`, and LuaDBI for `batch`. On Debian: `lua-argparse`, `lua-luv`,
@@ -67,8 +67,8 @@ and `webhook listen`, and LuaDBI for `batch`. On Debian: `lua-argparse`, `lua-lu
 
 Standard output gets the result and nothing else: a line that a person can read, or with `--json`
 exactly one JSON document, or with `--events` JSON lines as things happen, of which the last has
-the `type` `result`. A document about a failure has `error`, with the fields of [an
-error](errors.md) and the status that the program ends with as `exit`.
+the `type` `result`. A document about a failure has `error`, with the fields of
+[an error](errors.md) and the status that the program ends with as `exit`.
 
 Standard error gets all else. Where it is a terminal, one line for each job that runs and a last
 one for all of them are drawn there, and drawn anew when its size changes; elsewhere a line is
@@ -84,10 +84,10 @@ paid; a second Ctrl-C ends at once.
 A key never stands on the command line, where others can see it, and is never printed. It comes
 from
 
-1. `--key-file FILE`, which nobody but you may be able to read (`chmod 600`),
-  or `-` for standard input;
-2. the environment: `AKOOL_API_KEY`, or `AKOOL_TOKEN`, or `AKOOL_CLIENT_ID`
-  and `AKOOL_CLIENT_SECRET`;
+1. `--key-file FILE`, which nobody but you may be able to read (`chmod 600`), or `-` for
+   standard input;
+2. the environment: `AKOOL_API_KEY`, or `AKOOL_TOKEN`, or `AKOOL_CLIENT_ID` and
+   `AKOOL_CLIENT_SECRET`;
 3. `~/.config/akool/key` (`$XDG_CONFIG_HOME/akool/key`), if it is there.
 
 Such a file holds the API key and nothing else, or lines such as `AKOOL_CLIENT_ID=…`. A ledger's

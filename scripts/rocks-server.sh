@@ -1,7 +1,7 @@
 #!/bin/sh
 # rocks-server.sh FOLDER: makes a rocks server in a folder, unless it is there, with what the library
-# depends on: lua-cjson, out of Debian's source package. apt is told to keep to a scratch folder, so the
-# sources and lists of the system stay as they are.
+# depends on: lua-cjson and argparse, out of Debian's source packages. apt is told to keep to a scratch
+# folder, so the sources and lists of the system stay as they are.
 set -eu
 
 [ $# = 1 ] || {
@@ -50,19 +50,30 @@ if [ ! -s sources.list ]; then
 fi
 mkdir -p lists/partial cache/archives/partial
 apt update
+
+# pack FOLDER ROCKSPEC: the archive of a folder, whose name is that of its rock, becomes a rock on the
+# server by the rockspec.
+pack() {
+  tar -czf "$1.tar.gz" "$1"
+  sed "s|^\( *url *= *\).*|\1\"file://$work/$1.tar.gz\", dir = \"$1\",|" "$2" >"$server/$1-1.rockspec"
+  (cd "$server" && quietly luarocks --lua-version=5.4 pack "$1-1.rockspec" && rm "$1-1.rockspec")
+}
+
+# What its rockspec builds is in the archive beside it, with Debian's patches for Lua 5.2 to 5.4.
 apt source --download-only lua-cjson
 quietly dpkg-source -x lua-cjson_*.dsc cjson
-
-# What the rockspec builds is in the archive beside it, with Debian's patches for Lua 5.2 to 5.4.
 rockspec=$(basename cjson/lua-cjson-*.rockspec)
-name=${rockspec%-*.rockspec}
-mv "cjson/$rockspec" "$server/$rockspec"
+mv "cjson/$rockspec" .
 rm -rf cjson/debian cjson/.pc
-mv cjson "$name"
-tar -czf "$name.tar.gz" "$name"
-sed -i "s|^\( *url *= *\).*|\1\"file://$work/$name.tar.gz\", dir = \"$name\",|" "$server/$rockspec"
+mv cjson "${rockspec%-*.rockspec}"
+pack "${rockspec%-*.rockspec}" "$rockspec"
+
+# One file, which Debian does not change. The rockspec in it is that of no version.
+apt source --download-only --tar-only lua-argparse
+tar -xzf lua-argparse_*.orig.tar.gz
+argparse=$(basename argparse-*)
+sed "s|^\(version *= *\).*|\1\"${argparse#argparse-}-1\"|" "$argparse"/*.rockspec >argparse.rockspec
+pack "$argparse" argparse.rockspec
 
 cd "$server"
-quietly luarocks --lua-version=5.4 pack "$rockspec"
-rm "$rockspec"
 quietly luarocks-admin --lua-version=5.4 make_manifest .

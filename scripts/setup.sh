@@ -8,10 +8,10 @@ packages() {
       echo gcc libc6-dev cmake make pkg-config lua5.4 liblua5.4-dev
       echo libcurl4-openssl-dev libssl-dev lua-cjson ca-certificates
       ;;
-    demo) packages build && echo lua-luv ;;
+    demo) packages build && echo lua-luv lua-argparse ;;
     test)
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev valgrind
-      echo lua-argparse lua-dbi-sqlite3 lua-dbi-postgresql
+      echo lua-dbi-sqlite3 lua-dbi-postgresql tmux groff-base
       # Any version of the server will do, and one that is in use here is left alone.
       ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
       # To compile for all. The LuaJIT is the one that nginx's Lua module needs and neovim and others
@@ -54,7 +54,9 @@ packages() {
 programs() {
   case $1 in
     build | demo) echo cc cmake make pkg-config lua5.4 ;;
-    test) programs build && echo busted luarocks nginx openssl initdb postgres psql ;;
+    test)
+      programs build && echo busted luarocks nginx openssl initdb postgres psql tmux groff
+      ;;
     luas) programs test && echo lua5.1 lua5.2 lua5.3 luajit ;;
     hosts) programs luas && echo nvim love mpv prosody haproxy ;;
     rocks | release) programs test && echo lua5.1 apt-get dpkg-source git ;;

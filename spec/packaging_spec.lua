@@ -110,6 +110,12 @@ describe("the list of files", function()
     for i, name in ipairs(found) do found[i] = "bin/" .. name end
     assert.same(found, cmake_list "PROGRAMS")
   end)
+
+  it("has every manual", function()
+    local found = files_below("man", "")
+    for i, name in ipairs(found) do found[i] = "man/" .. name end
+    assert.same(found, cmake_list "MANUALS")
+  end)
 end)
 
 describe("the version", function()
@@ -255,6 +261,9 @@ describe("an installed copy", function()
     local expected = { ("lib/lua/%s/akool/lipsync/core.so"):format(VERSION) }
     for _, name in ipairs(cmake_list "LUA_FILES") do expected[#expected + 1] = share .. name end
     for _, name in ipairs(cmake_list "PROGRAMS") do expected[#expected + 1] = name end
+    for _, name in ipairs(cmake_list "MANUALS") do
+      expected[#expected + 1] = name:gsub("^man/", "share/man/man1/")
+    end
     table.sort(expected)
     assert.same(expected, files_below(prefix, ""))
     for _, name in ipairs(cmake_list "PROGRAMS") do
@@ -265,8 +274,9 @@ describe("an installed copy", function()
     assert(lfs.mkdir(t.path("other")))
     write(t.path("other/lua"), "#!/bin/sh\necho 'lua: not this one' >&2\nexit 1\n")
     must_run("chmod 755 '%s'", t.path("other/lua"))
-    serves(("%s PATH='%s':\"$PATH\" '%s/bin/akool-lipsync-mock'"):format(env(prefix),
-      t.path("other"), prefix))
+    local start = ("%s PATH='%s':\"$PATH\" '%s/bin/"):format(env(prefix), t.path("other"), prefix)
+    serves(start .. "akool-lipsync-mock'")
+    serves(start .. "akool-lipsync' mock")
   end)
 
   it("by luarocks works outside the tree, and so does its program", function()

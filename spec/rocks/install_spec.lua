@@ -47,6 +47,8 @@ local function works(tree, lua)
   assert.equal("dubbed.mp4\nreadme.lua\n", shell.must_run("ls -A '%s'", away))
   local digest = shell.must_run("sha256sum '%s/dubbed.mp4'", away):match("^%x+")
   assert.truthy(said:find(digest, 1, true), said)
+  said, status = t.run(away, "'%s/bin/akool-lipsync' explain 1204", tree)
+  assert(status == 0 and said:find "^media/video_too_long", said)
 end
 
 -- A copy of this tree that is made for one user, who is not root: LuaRocks refuses root a tree of
@@ -80,6 +82,7 @@ describe("luarocks", function()
       local list = t.luarocks(lua, t.folder, "--tree '%s' list --porcelain", tree)
       assert.truthy(list:find("akool-lipsync\t" .. t.version .. "-1\tinstalled", 1, true), list)
       assert.truthy(list:find("lua%-cjson\t[%d.]+%-%d+\tinstalled"), list)
+      assert.truthy(list:find("argparse\t[%d.]+%-%d+\tinstalled"), list)
       works(tree, lua)
       t.luarocks(lua, t.folder, "--tree '%s' remove akool-lipsync", tree)
       assert.equal("", shell.must_run("find '%s' -path '*akool*'", tree))

@@ -37,6 +37,10 @@ end
 --- Do what the arguments say.
 local function obey(argv, out)
   local refused
+  if not pcall(require, "argparse") then
+    out:failure(problem.file "This needs argparse (Debian: lua-argparse; LuaRocks: argparse).")
+    return exit.LOCAL
+  end
   local parser = commands.new(show_version, function(usage, message)
     refused = { usage = usage, message = message }
     error(refused, 0)

@@ -7,7 +7,8 @@ local problem = require "akool.lipsync.cli.problem"
 local settings = {}
 
 local OFFERED = { "base_url", "connect_timeout", "timeout", "create_timeout", "stall_timeout",
-  "wait_timeout", "max_retries", "max_bytes", "proxy", "ca_file", "allow_http", "allow_private" }
+  "wait_timeout", "max_retries", "max_bytes", "poll_first", "poll_max", "proxy", "ca_file",
+  "allow_http", "allow_private" }
 
 local UNITS = { base_url = "URL", proxy = "URL", ca_file = "FILE" }
 
@@ -46,10 +47,18 @@ local function describe(row)
   return unit, meaning:sub(1, 1):upper() .. meaning:sub(2) .. shown(row) .. "."
 end
 
+--- A field of the option `poll` as a row of its own.
+local function poll_row(by_name, field, meaning)
+  return { name = "poll_" .. field, field = field, check = by_name.timeout.check,
+    default = by_name.poll.default[field], meaning = meaning }
+end
+
 --- The rows of the library's table that are offered.
 local function each()
   local by_name, i = {}, 0
   for _, row in ipairs(options.list) do by_name[row.name] = row end
+  by_name.poll_first = poll_row(by_name, "first", "s; how long to wait before a new job is asked about")
+  by_name.poll_max = poll_row(by_name, "max", "s; the longest wait before a job is asked about again")
   return function()
     i = i + 1
     return by_name[OFFERED[i]]
@@ -84,7 +93,12 @@ function settings.read(args)
         return nil, problem.usage("%s: %s expected, not %q.", flag_of(row), expected,
           args[row.name])
       end
-      given[row.name] = value
+      if row.field then
+        given.poll = given.poll or {}
+        given.poll[row.field] = value
+      else
+        given[row.name] = value
+      end
     end
   end
   return given
