@@ -6,9 +6,9 @@ packages() {
   case $1 in
     build)
       echo gcc libc6-dev cmake make pkg-config lua5.4 liblua5.4-dev
-      echo libcurl4-openssl-dev libssl-dev lua-cjson ca-certificates
+      echo libcurl4-openssl-dev libssl-dev lua-cjson lua-argparse ca-certificates
       ;;
-    demo) packages build && echo lua-luv lua-argparse ;;
+    demo) packages build && echo lua-luv ;;
     test)
       packages demo && echo lua-busted luarocks nginx libnginx-mod-stream openssl lua-cjson-dev valgrind
       echo lua-dbi-sqlite3 lua-dbi-postgresql tmux groff-base

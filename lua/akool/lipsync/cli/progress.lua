@@ -85,8 +85,9 @@ end
 ---@param state string?
 ---@param detail string?
 function Progress:over(key, state, detail)
+  local was = self.by_key[key]
   for i, line in ipairs(self.lines) do
-    if line == self.by_key[key] then table.remove(self.lines, i) break end
+    if line == was then table.remove(self.lines, i) break end
   end
   self.by_key[key] = nil
   if not state then return end
@@ -94,7 +95,8 @@ function Progress:over(key, state, detail)
   self.finished = self.finished + 1
   if good then self.done = self.done + 1 else self.failed = self.failed + 1 end
   self:estimate()
-  if not (self.terminal and good) then
+  local told = was and was.state == state and not self.terminal
+  if not (told or self.terminal and good) then
     self.out:note("%s", key .. ": " .. state .. (detail and " (" .. detail .. ")" or ""))
   end
 end

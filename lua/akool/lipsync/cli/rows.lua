@@ -133,7 +133,7 @@ end
 local function stem(url)
   local name = url:match "^[^?#]*":match "([^/]*)/*$" or ""
   name = name:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
-  name = name:gsub("%.[^.]*$", "")
+  name = name:gsub("%.%w+$", "")
   name = name:gsub("[^%w._\128-\255-]+", "_"):gsub("^[._]+", "")
   return name ~= "" and name or "file"
 end

@@ -57,8 +57,8 @@ end
 local function each()
   local by_name, i = {}, 0
   for _, row in ipairs(options.list) do by_name[row.name] = row end
-  by_name.poll_first = poll_row(by_name, "first", "s; how long to wait before a new job is asked about")
-  by_name.poll_max = poll_row(by_name, "max", "s; the longest wait before a job is asked about again")
+  by_name.poll_first = poll_row(by_name, "first", "s; the wait before a new job is asked about")
+  by_name.poll_max = poll_row(by_name, "max", "s; the longest wait between two questions")
   return function()
     i = i + 1
     return by_name[OFFERED[i]]
