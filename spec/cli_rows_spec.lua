@@ -122,7 +122,8 @@ describe("rows", function()
 
   it("tell of every line that is wrong, by its number, and then none is taken", function()
     local why = problems(("key,video_url,audio_url\none,%s,%s\ntwo,,%s\n\n"
-      .. "three,%s,/home/voice.wav\none,%s,%s\nfive,%s,%s,too,many\n"):format(V, A, A, V, V, B, V, A))
+      .. "three,%s,/home/voice.wav\none,%s,%s\nfive,%s,%s,too,many\n")
+      :format(V, A, A, V, V, B, V, A))
     assert.same({
       "line 3: video_url is missing",
       "line 5: audio_url is no http(s) URL, which it has to be for the service to get it",

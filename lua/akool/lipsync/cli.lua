@@ -63,6 +63,7 @@ end
 function cli.main(argv)
   local out = output.new(mode_of(argv))
   local fine, status = pcall(obey, argv, out)
+  if out.display then out.display:clear() end
   if not fine then status = unexpected(out, status) end
   if out.broken then
     io.stderr:write("akool-lipsync: standard output: ", out.broken, "\n")

@@ -1,41 +1,63 @@
 -- interrupt: Ctrl-C and SIGTERM. The work that is under way is told to end, so that it can say what goes
--- on at the service; a create is not cut off, because its answer is worth money.
+-- on at the service; a create is not cut off, because its answer is worth money. A second signal ends
+-- the program at once.
 
 local core = require "akool.lipsync.core"
+local exit = require "akool.lipsync.cli.exit"
 local loop = require "akool.lipsync.loop"
 
 local interrupt = {}
 
----@class akool.lipsync.cli.Work
----@field signal string?    # what came
----@field careful boolean?  # a create is under way: it ends by itself, and then the rest
----@field stop fun(self)    # ask it to end
+local WAITING = "The answer to a create is awaited, since it may be paid. Once more ends at once."
 
---- Run `f(work)` in a task that ends early when a signal comes. While `work.careful` is true it goes on;
---- whoever makes it false calls `work:settle()`.
+---@class akool.lipsync.cli.Work
+---@field signal string?         # what came
+---@field careful boolean        # a create is under way: it ends by itself, and then the rest
+---@field stop (fun(signal: string))? # how to ask it to end, where that is not to cancel its task
+local Work = {}
+Work.__index = Work
+
+--- Nothing that must not be cut off is under way any more.
+function Work:settle()
+  self.careful = false
+  if self.signal then self.task:cancel() end
+end
+
+--- A signal came.
+function Work:interrupt(signal, out)
+  self.signal = signal
+  if self.stop then return self.stop(signal) end
+  if self.careful then return out:say(WAITING) end
+  self.task:cancel()
+end
+
+--- Wait for signals: the first is for the work, the second for us.
+local function watch(self, out)
+  for count = 1, 2 do
+    self.op = assert(core.interruption())
+    local kind, signal = loop.next(self.op, true)
+    if kind ~= "done" then return end
+    if count == 2 then
+      if out.display then out.display:clear() end
+      os.exit(exit.INTERRUPTED)
+    end
+    self:interrupt(signal, out)
+  end
+end
+
+--- Run `f(work)` in a task that ends early when a signal comes.
 ---@param out akool.lipsync.cli.Output
 ---@param f fun(work: akool.lipsync.cli.Work): any
----@return any ...  # what `f` returns
+---@return any result  # what `f` returns first
 ---@return akool.lipsync.cli.Work
 function interrupt.run(out, f)
-  local work = { careful = false }
-  local task = loop.spawn(f, work)
-  function work:settle()
-    self.careful = false
-    if self.signal then task:cancel() end
-  end
-  local op = assert(core.interruption())
-  local watcher = loop.spawn(function()
-    local kind, value = loop.next(op, true)
-    if kind ~= "done" then return end
-    work.signal = value
-    if not work.careful then return task:cancel() end
-    out:say "The answer to a create is waited for, since it may be paid. Once more ends at once."
-  end)
-  local result = task:join()
-  op:cancel()
+  local self = setmetatable({ careful = false }, Work)
+  self.task = loop.spawn(f, self)
+  local watcher = loop.spawn(watch, self, out)
+  local result = self.task:join()
+  watcher:cancel()
   watcher:join()
-  return result, work
+  return result, self
 end
 
 return interrupt

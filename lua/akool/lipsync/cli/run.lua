@@ -2,6 +2,7 @@
 
 local core = require "akool.lipsync.core"
 local exit = require "akool.lipsync.cli.exit"
+local interrupt = require "akool.lipsync.cli.interrupt"
 local ledger = require "akool.lipsync.cli.ledger"
 local lipsync = require "akool.lipsync"
 local output = require "akool.lipsync.cli.output"
@@ -35,10 +36,7 @@ local NOTES = {
     return ("No new jobs for %.0f s: %s"):format(e.seconds or 0, reason(e) or "the service said so")
   end,
   resumed = function() return "New jobs are made again." end,
-  stopping = function(e)
-    return e.signal and ("Stopping (%s). Once more ends at once."):format(e.signal)
-      or ("Stopping: %s"):format(reason(e) or "as asked")
-  end,
+  stopping = function(e) return ("Stopping: %s"):format(reason(e) or "as asked") end,
   waiting = function(e)
     return ("Waiting for %.0f rows that other workers hold."):format(e.count or 0)
   end,
@@ -111,16 +109,24 @@ local function conclude(ctx, opened, summary)
 end
 
 --- Do the work; shows how it goes.
-local function work(ctx, opened)
+local function go(ctx, opened)
   local before, err = opened:status()
   if not before then return nil, err end
-  local cancelled = before.cancelled or 0
-  local shown = progress.start(ctx.out, before.total - cancelled)
+  local shown = progress.start(ctx.out, before.total - (before.cancelled or 0))
   shown:before(before.done or 0,
     (before.failed or 0) + (before.unknown or 0) + (before.expired or 0))
   local summary
-  summary, err = opened:run { on_event = listener(ctx, shown), signals = true }
+  local _, work = interrupt.run(ctx.out, function(work)
+    work.stop = function(signal)
+      ctx.out:note("%s: what is under way is brought to where it can be left. Once more ends at "
+        .. "once.",
+        signal)
+      opened:stop()
+    end
+    summary, err = opened:run { on_event = listener(ctx, shown), signals = false }
+  end)
   shown:stop()
+  if summary and work.signal then summary.interrupted = work.signal end
   return summary, err
 end
 
@@ -137,7 +143,7 @@ function run.run(ctx)
       concurrency = concurrency })
   end
   if opened then
-    summary, err = lipsync.run(work, ctx, opened)
+    summary, err = lipsync.run(go, ctx, opened)
     local status = summary and conclude(ctx, opened, summary)
     opened:close()
     if status then return status end
