@@ -22,8 +22,8 @@ describe("on a terminal", function()
     return screen
   end
 
-  local function looks_like(name)
-    local text = screen:golden()
+  local function looks_like(name, shares)
+    local text = screen:golden(shares)
     assert.equal(screens.golden(name, text), text)
   end
 
@@ -55,7 +55,7 @@ describe("on a terminal", function()
       t.service:fail { at = "file", stall_at = 2400000 }
       open({ "download", job.id, "clip.mp4", "--stall-timeout", "60" }, { columns = columns })
       screen:until_it(function(text) return text:find "%d%%" end)
-      looks_like(("download-%d"):format(columns))
+      looks_like(("download-%d"):format(columns), true)
     end)
   end
 

@@ -47,18 +47,18 @@ function screen:text(colours)
   return (text:gsub("[ ]+\n", "\n"):gsub("\n+$", "\n"))
 end
 
---- The same in a form that is always the same: times, ids and shares are others each time.
+--- The same in a form that is always the same: times and ids are others each time.
+---@param shares boolean?  # how much of a download is here is another each time, too
 ---@return string
-function screen:golden()
+function screen:golden(shares)
   local text = self:text():gsub("%f[%w]%d+:%d%d%f[%W]", "0:00")
   text = text:gsub("%f[%x]%x[%x.]*%x", function(id)
     local named = #id >= 12 and id:find "%d"
     return named and id:gsub("%x", "x") or nil
   end)
-  text = text:gsub("%d?%d%%", "00%%"):gsub("%[[=>][=> ]+%]", function(bar)
-    return "[" .. ("="):rep(#bar - 2) .. "]"
-  end)
-  return text
+  if not shares then return text end
+  text = text:gsub("[ %d]%d%%", "00%%")
+  return (text:gsub("%[[=> ]+%]", function(bar) return "[" .. ("="):rep(#bar - 2) .. "]" end))
 end
 
 --- Wait until the screen is as wanted.

@@ -151,7 +151,7 @@ commands.list = {
       .. "calls use an API key.",
     commands = {
       { name = "open", room = "webhook", description = "Open a delivery, and print what it says.",
-        arguments = { { name = "file", argname = "FILE", args = "?", default = "-",
+        arguments = { { name = "file", argname = "FILE", args = "?",
           description = "The body of the request; '-': standard input, which is the default." } },
         options = { { name = "--tolerance", argname = "SECONDS",
           description = "How old it may be (300); 0: of any age." } } },

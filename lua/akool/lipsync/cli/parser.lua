@@ -37,8 +37,7 @@ local function add_option(to, declared)
 end
 
 local function add_argument(to, declared)
-  return to:argument(properties(declared,
-    { "name", "description", "argname", "args", "choices", "default" }))
+  return to:argument(properties(declared, { "name", "description", "argname", "args", "choices" }))
 end
 
 local function add_command(to, declared)

@@ -43,7 +43,7 @@ local function open(ctx)
   opts.tolerance, err = number(ctx, "tolerance", 0)
   if err then return nil, err end
   local body
-  body, err = ctx:read(ctx.args.file)
+  body, err = ctx:read(ctx.args.file or "-")
   if not body then return nil, err end
   return deliveries.open(body, opts)
 end
