@@ -97,7 +97,7 @@ describe("on a terminal", function()
 
   it("Ctrl-C leaves nothing behind but what to do", function()
     local id = t.job().id
-    open { "wait", id }
+    open({ "wait", id }, { columns = 120 })
     screen:until_it_shows "queueing"
     screen:press "C-c"
     screen:until_it_shows "status 130"

@@ -153,7 +153,7 @@ local function report(ctx, ids, found, errors)
   ctx.out:result({ jobs = list, exit = status }, lines)
   for i, id in ipairs(ids) do
     local err = errors[i]
-    if err then ctx.out:say(("akool-lipsync: %s: %s"):format(id, tostring(err))) end
+    if err then ctx.out:complain(err, id) end
   end
   local left = {}
   for i, id in ipairs(ids) do

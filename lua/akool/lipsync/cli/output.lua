@@ -88,6 +88,14 @@ function output.error(err)
     job = job and { id = job.id, status = job.status } or nil }
 end
 
+--- An error for people. What we stopped ourselves needs no more than that word.
+---@param err akool.lipsync.Error
+---@param about string?  # which of several
+function Output:complain(err, about)
+  local words = exit.of(err) == exit.INTERRUPTED and "Interrupted." or tostring(err)
+  self:say("akool-lipsync: " .. (about and about .. ": " or "") .. words)
+end
+
 --- It went wrong: the document has the error, and what else is known.
 ---@param err akool.lipsync.Error
 ---@param advice string?    # the command that continues, or what else can be done
@@ -99,7 +107,7 @@ function Output:failure(err, advice, document)
     document.error.advice = advice
     self:result(document, {})
   end
-  self:say("akool-lipsync: " .. tostring(err))
+  self:complain(err)
   if advice then self:say(advice) end
 end
 
