@@ -14,9 +14,9 @@ local batch = {}
 
 local SOON = 24 * 3600 -- seconds in which a result that is not here yet will be gone
 
---- Run `f(batch)` on the ledger, and close it.
-local function with_ledger(ctx, f)
-  local opened, err = ledger.open(ctx)
+--- Run `f(batch)` on the ledger, and close it; `make` it if it is not there.
+local function with_ledger(ctx, f, make)
+  local opened, err = ledger.open(ctx, nil, make)
   local status
   if opened then status, err = f(opened) end
   if opened then opened:close() end
@@ -56,7 +56,7 @@ function batch.add(ctx)
     ctx.out:result({ added = added, known = known }, known == 0 and ("%d added"):format(added)
       or ("%d added, %d were there"):format(added, known))
     return exit.DONE
-  end)
+  end, true)
 end
 
 -- Looking -----------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ function batch.retry(ctx)
   local args = ctx.args
   return with_ledger(ctx, function(opened)
     local keys, err = args.keys, nil
-    if args.all == (#keys > 0) then return nil, problem.usage "Give keys, or --all." end
+    if (args.all or false) == (#keys > 0) then return nil, problem.usage "Give keys, or --all." end
     if args.all then keys, err = lost_keys(opened) end
     if not keys then return nil, err end
     return for_each(ctx, keys, "planned again; it will be paid again",

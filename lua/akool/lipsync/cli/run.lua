@@ -42,7 +42,8 @@ local NOTES = {
   end,
   trouble = function(e)
     local about = e.key and e.key .. ": " or ""
-    return ("%s%s It is tried again in %.1f s."):format(about, reason(e) or "?", e.seconds or 0)
+    local again = e.seconds and (" It is tried again in %.1f s."):format(e.seconds)
+    return about .. (reason(e) or "?") .. (again or " It waits for the next run.")
   end,
 }
 
