@@ -100,6 +100,35 @@ describe("akool-lipsync", function()
     assert.equal("--output-dir\n", complete("batch", "run", "--output-d"))
   end)
 
+  -- A Lua that does not have a module.
+  local function without(module)
+    return { environment = { LUA_INIT = ("package.preload[%q] = function() error 'absent' end")
+      :format(module) } }
+  end
+
+  it("works without luv, and says what needs it", function()
+    assert.equal("1000\n", akool.run({ "credits" }, without "luv").out)
+    local said = akool.run({ "doctor" }, without "luv")
+    assert.equal(0, said.status)
+    assert.truthy(said.out:find("warn  luv ", 1, true), said.out)
+    for _, arguments in ipairs { { "mock" }, { "webhook", "listen" },
+      { "credits", "--key-file", "key" } } do
+      said = akool.run(arguments, without "luv")
+      assert.equal(7, said.status)
+      assert.truthy(said.err:find("needs luv (Debian: lua-luv", 1, true), said.err)
+    end
+  end)
+
+  it("says that it needs argparse, and a batch LuaDBI", function()
+    local said = akool.run({ "credits", "--json" }, without "argparse")
+    assert.equal(7, said.status)
+    assert.truthy(cjson.decode(said.out).error.message:find("lua-argparse", 1, true))
+    said = akool.run({ "batch", "status", ":memory:" }, without "DBI")
+    assert.truthy(said.err:find("lua-dbi-sqlite3", 1, true), said.err)
+    said = akool.run({ "doctor" }, without "DBI")
+    assert.truthy(said.out:find("warn  LuaDBI ", 1, true), said.out)
+  end)
+
   it("says when standard output is full, and ends with 7", function()
     local quoted = {}
     for i, word in ipairs(program.words { "explain", "1204" }) do quoted[i] = "'" .. word .. "'" end

@@ -48,11 +48,9 @@ local function read_private(uv, path)
 end
 
 local function with_luv(path)
-  local found, uv = pcall(require, "akool.lipsync.uv")
-  if not found then
-    return refuse("Whether others can read %s is looked up with luv, which is not installed.", path)
-  end
-  return read_private(uv, path)
+  local err = problem.without_luv("Looking whether others can read " .. path)
+  if err then return nil, err end
+  return read_private(require "akool.lipsync.uv", path)
 end
 
 --- The file that is looked for when nothing else gives a key.

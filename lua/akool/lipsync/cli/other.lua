@@ -34,6 +34,11 @@ function other.explain(ctx)
 end
 
 function other.mock(ctx)
+  local err = problem.without_luv "The mock service"
+  if err then
+    ctx.out:failure(err)
+    return exit.LOCAL
+  end
   return require("akool.lipsync.mock").main(ctx.args.arguments)
 end
 

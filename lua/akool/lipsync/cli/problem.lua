@@ -28,6 +28,14 @@ function problem.file(message, ...)
   return err
 end
 
+--- luv is not installed; nil when it is.
+---@param what string  # needs it
+---@return akool.lipsync.Error?
+function problem.without_luv(what)
+  if pcall(require, "akool.lipsync.uv") then return nil end
+  return problem.file("%s needs luv (Debian: lua-luv; LuaRocks: luv).", what)
+end
+
 --- A signal came before there was anything to tell.
 ---@param signal string
 ---@return akool.lipsync.Error

@@ -117,8 +117,9 @@ local function serve(ctx, opts, client, limit)
 end
 
 function webhook.listen(ctx)
-  local opts, err = listen_options(ctx)
-  local limit, client
+  local err = problem.without_luv "A receiver of webhooks"
+  local opts, limit, client
+  if not err then opts, err = listen_options(ctx) end
   if opts then limit, err = number(ctx, "count", 1, math.huge) end
   if limit and not ctx.args.trust then client, err = ctx:client() end
   if limit and (client or ctx.args.trust) then
