@@ -55,6 +55,15 @@ describe("on the wire", function()
     assert(credits(("HTTP/1.1 200 OK\n:\n%s\n\n%s"):format(length(CREDITS), CREDITS)))
   end)
 
+  it("an answer may say when it was made, by the service's clock", function()
+    for date, seconds in pairs { ["Date: Sun, 06 Nov 1994 08:49:37 GMT"] = 784111777,
+      ["Date: today"] = false, ["X-Date: Sun, 06 Nov 1994 08:49:37 GMT"] = false } do
+      t.events = {}
+      assert(credits(answer({ "HTTP/1.1 200 OK", date, length(CREDITS) }, CREDITS)))
+      assert.equal(seconds or nil, t.events_of("answer")[1].date)
+    end
+  end)
+
   it("an answer that has to be empty tells nothing, and says so", function()
     local found, err = credits(answer { "HTTP/1.1 204 No Content" })
     assert.is_nil(found)
