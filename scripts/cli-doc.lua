@@ -184,8 +184,9 @@ function manual.command(command, path)
 end
 
 function manual.print()
-  io.write('.\\" Made by scripts/cli-doc.lua from lua/akool/lipsync/cli/commands.lua: change those.\n')
-  io.write(('.TH AKOOL\\-LIPSYNC 1 "" "akool\\-lipsync %s" "User Commands"\n'):format(core._VERSION))
+  io.write('.\\" Made by scripts/cli-doc.lua from lua/akool/lipsync/cli/commands.lua: change them.\n')
+  io.write(('.TH AKOOL\\-LIPSYNC 1 "" "akool\\-lipsync %s" "User Commands"\n')
+    :format(core._VERSION))
   io.write(".SH NAME\nakool\\-lipsync \\- make videos whose lips match a voice\n")
   io.write(".SH SYNOPSIS\n.B akool\\-lipsync\n[OPTION]... COMMAND ...\n")
   io.write(".SH DESCRIPTION\n", roff(commands.description), "\n")

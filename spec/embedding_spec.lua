@@ -217,7 +217,7 @@ describe("the static library", function()
     end)
   end
 
-  it("has every file of the library but those of its programs, under the names that the tree has", function()
+  it("has every file but those of the programs, under the names that the tree has", function()
     local names = script(t.path "names.lua", [[
       local names = {}
       for name in pairs(package.preload) do

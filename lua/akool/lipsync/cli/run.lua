@@ -12,6 +12,7 @@ local tally = require "akool.lipsync.cli.tally"
 
 local run = {}
 
+local STOPPING = "%s: what is under way is brought to where it can be left. Once more ends at once."
 local BETWEEN = 1 -- seconds between two events about the same download
 
 -- Events ------------------------------------------------------------------------------------------
@@ -119,9 +120,7 @@ local function go(ctx, opened)
   local summary
   local _, work = interrupt.run(ctx.out, function(work)
     work.stop = function(signal)
-      ctx.out:note("%s: what is under way is brought to where it can be left. Once more ends at "
-        .. "once.",
-        signal)
+      ctx.out:note(STOPPING, signal)
       opened:stop()
     end
     summary, err = opened:run { on_event = listener(ctx, shown), signals = false }
