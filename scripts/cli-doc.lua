@@ -184,7 +184,7 @@ function manual.command(command, path)
 end
 
 function manual.print()
-  io.write('.\\" Made by scripts/cli-doc.lua from lua/akool/lipsync/cli/commands.lua: change them.\n')
+  io.write('.\\" Made by scripts/cli-doc.lua from lua/akool/lipsync/cli/commands.lua.\n')
   io.write(('.TH AKOOL\\-LIPSYNC 1 "" "akool\\-lipsync %s" "User Commands"\n')
     :format(core._VERSION))
   io.write(".SH NAME\nakool\\-lipsync \\- make videos whose lips match a voice\n")
