@@ -232,11 +232,17 @@ describe("an installed copy", function()
     assert.same({ "out.mp4" }, fixture.files(t.path("away")))
   end
 
+  local started = {} -- processes
+
   -- Run an installed program of a mock service until it says its address, and make a job there.
   local function serves(command)
     local out = t.path("said")
     local pid = must_run("cd / && %s --queue 0 --process 0 >'%s' 2>&1 & echo $!", command, out)
-    finally(function() uv.kill(tonumber(pid), "sigterm") end)
+    started[#started + 1] = tonumber(pid)
+    finally(function() -- of all, since only the last one of a test is called
+      for _, each in ipairs(started) do uv.kill(each, "sigterm") end
+      started = {}
+    end)
     local deadline, said = uv.hrtime() + 10e9
     repeat
       uv.sleep(5)

@@ -33,16 +33,13 @@ end
 
 --- Wait for signals: the first is for the work, the second for us.
 local function watch(self, out)
-  for count = 1, 2 do
-    self.op = assert(core.interruption())
-    local kind, signal = loop.next(self.op, true)
-    if kind ~= "done" then return end
-    if count == 2 then
-      if out.display then out.display:clear() end
-      os.exit(exit.INTERRUPTED)
-    end
-    self:interrupt(signal, out)
-  end
+  local kind, signal = loop.next(assert(core.interruption()), true)
+  if kind ~= "done" then return end
+  local second = assert(core.interruption()) -- before anybody is told that another one ends it
+  self:interrupt(signal, out)
+  if loop.next(second, true) ~= "done" then return end
+  if out.display then out.display:clear() end
+  os.exit(exit.INTERRUPTED)
 end
 
 --- Run `f(work)` in a task that ends early when a signal comes.
