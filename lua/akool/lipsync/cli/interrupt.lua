@@ -32,8 +32,8 @@ function Work:interrupt(signal, out)
 end
 
 --- Wait for signals: the first is for the work, the second for us.
-local function watch(self, out)
-  local kind, signal = loop.next(assert(core.interruption()), true)
+local function watch(self, out, first)
+  local kind, signal = loop.next(first, true)
   if kind ~= "done" then return end
   local second = assert(core.interruption()) -- before anybody is told that another one ends it
   self:interrupt(signal, out)
@@ -49,8 +49,9 @@ end
 ---@return akool.lipsync.cli.Work
 function interrupt.run(out, f)
   local self = setmetatable({ careful = false }, Work)
+  local first = assert(core.interruption()) -- before the work says anything
   self.task = loop.spawn(f, self)
-  local watcher = loop.spawn(watch, self, out)
+  local watcher = loop.spawn(watch, self, out, first)
   local result = self.task:join()
   watcher:cancel()
   watcher:join()
