@@ -1,5 +1,6 @@
 -- cli, webhook: opening deliveries, and listening for them.
 
+local batch = require "akool.lipsync.batch"
 local cjson = require "cjson"
 local fixture = require "support.fixture"
 local program = require "support.program"
@@ -74,6 +75,24 @@ describe("akool-lipsync webhook", function()
     local said = running:wait()
     assert.equal(0, said.status)
     assert.truthy(said.out:find("^" .. job.id .. " completed http%S+\n$"), said.out)
+  end)
+
+  it("listen writes into a ledger what the service says of its jobs", function()
+    local job, path = t.job(), t.path "jobs.db"
+    local b = assert(batch.open(path))
+    assert(b:add { key = "clip", video_url = t.video, audio_url = t.audio })
+    assert(b:adopt("clip", job.id))
+    local running, url = listen { "--count", "2", "--ledger", path }
+    t.service:advance(60)
+    assert(t.service:deliver { id = t.job().id, status = "failed", url = url }) -- of nobody here
+    assert(t.service:deliver { id = job.id, status = "failed", url = url })
+    local said = running:wait()
+    assert.equal(0, said.status)
+    assert.truthy(said.err:find("clip: ready\n", 1, true), said.err)
+    assert.equal("ready", b:row "clip".state)
+    b:close()
+    assert.equal(7, akool.run({ "webhook", "listen", "--ledger", t.path "absent.db" },
+      { environment = ENVIRONMENT }).status)
   end)
 
   it("listen prints what deliveries say when it trusts them", function()

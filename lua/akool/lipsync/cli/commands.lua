@@ -164,6 +164,8 @@ commands.list = {
             description = "0: any that is free, which is told (0)." },
           { name = "--path", argname = "PATH", description = "Of the URL (/)." },
           { name = "--count", argname = "N", description = "End after so many." },
+          { name = "--ledger", argname = "LEDGER",
+            description = "Write what the service says of these jobs into this ledger, too." },
           { name = "--trust", flag = true,
             description = "Print what deliveries say, and ask nobody." },
         } },

@@ -2,6 +2,7 @@
 
 local exit = require "akool.lipsync.cli.exit"
 local interrupt = require "akool.lipsync.cli.interrupt"
+local ledger = require "akool.lipsync.cli.ledger"
 local keys = require "akool.lipsync.cli.keys"
 local lipsync = require "akool.lipsync"
 local output = require "akool.lipsync.cli.output"
@@ -88,10 +89,22 @@ local function listen_options(ctx)
   return opts
 end
 
---- Listen until enough has come, or a signal.
-local function serve(ctx, opts, client, limit)
+--- Have a batch ask about the job of a delivery, and write down what the service says.
+local function note(ctx, batch, event)
+  local row, err = batch:hear(event)
+  if row then
+    ctx.out:note("%s: %s", row.key, row.state)
+  elseif err.name ~= "no_such_row" then
+    ctx.out:say(("A delivery about %s is not in the ledger: %s"):format(event.id, tostring(err)))
+  end
+end
+
+--- Listen until enough has come, or a signal. Without `client` deliveries are believed; with `batch`
+--- they are written down.
+local function serve(ctx, opts, client, batch, limit)
   local told, waiter = 0, nil
   opts.on_event = function(event)
+    if batch then note(ctx, batch, event) end
     local seen = confirmed(ctx, client, event)
     if not seen or told >= limit then return end
     told = told + 1
@@ -117,16 +130,18 @@ local function serve(ctx, opts, client, limit)
 end
 
 function webhook.listen(ctx)
-  local err = problem.without_luv "A receiver of webhooks"
-  local opts, limit, client
+  local args, err = ctx.args, problem.without_luv "A receiver of webhooks"
+  local opts, limit, client, batch
   if not err then opts, err = listen_options(ctx) end
   if opts then limit, err = number(ctx, "count", 1, math.huge) end
-  if limit and not ctx.args.trust then client, err = ctx:client() end
-  if limit and (client or ctx.args.trust) then
+  if limit and (args.ledger or not args.trust) then client, err = ctx:client() end
+  if client and args.ledger then batch, err = ledger.open(ctx, { client = client }) end
+  if limit and not err then
     local told, why
     local _, work = interrupt.run(ctx.out, function()
-      told, why = serve(ctx, opts, client, limit)
+      told, why = serve(ctx, opts, not args.trust and client, batch, limit)
     end)
+    if batch then batch:close() end
     err = why
     if not why then
       if ctx.out.mode ~= "plain" then ctx.out:result({ deliveries = told }, {}) end
