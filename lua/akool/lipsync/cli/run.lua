@@ -9,6 +9,7 @@ local output = require "akool.lipsync.cli.output"
 local problem = require "akool.lipsync.cli.problem"
 local progress = require "akool.lipsync.cli.progress"
 local tally = require "akool.lipsync.cli.tally"
+local text = require "akool.lipsync.cli.text"
 
 local run = {}
 
@@ -86,6 +87,14 @@ end
 
 -- The end -----------------------------------------------------------------------------------------
 
+--- The command that goes on: into the same folder.
+local function same_again(args)
+  local words = { "akool-lipsync batch run", ledger.shown(args.ledger) }
+  if args.output_dir then words[3] = "--output-dir " .. text.quote(args.output_dir) end
+  if args.concurrency then words[#words + 1] = "--concurrency " .. text.quote(args.concurrency) end
+  return table.concat(words, " ")
+end
+
 --- What still runs at the service, and how to go on.
 local function tell_left(ctx, opened, summary)
   for _, state in ipairs { "submitting", "submitted", "processing", "ready" } do
@@ -94,8 +103,7 @@ local function tell_left(ctx, opened, summary)
     end
   end
   if tally.left(summary) > 0 then
-    ctx.out:say(("What runs goes on at the service. To go on here: akool-lipsync batch run %s")
-      :format(ledger.shown(ctx.args.ledger)))
+    ctx.out:say("What runs goes on at the service. To go on here: " .. same_again(ctx.args))
   end
 end
 
