@@ -7,13 +7,12 @@ local followers = require "akool.lipsync.followers"
 local host = require "akool.lipsync.host"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
+local pace = require "akool.lipsync.batch.pace"
 local steps = require "akool.lipsync.batch.steps"
 
 local CREATES_MAX = 64           -- at once, however many jobs may be
 local DOWNLOADS_MAX = 4          -- at once
 local CLAIMS_MAX = 500           -- rows at once
-local PAUSE_MIN, PAUSE_MAX = 5, 300 -- seconds without a create after the service said: too many
-local RETRY_MAX = 60             -- seconds, between two tries of anything else
 local LOOK = 1                   -- seconds between two looks at what other workers have
 
 ---@class akool.lipsync.batch.Run
@@ -22,7 +21,8 @@ local LOOK = 1                   -- seconds between two looks at what other work
 ---@field client akool.lipsync.Client
 ---@field opts table                 # on_event, webhook, signals
 ---@field concurrency integer
----@field patience number            # s
+---@field patience number            # s, without any success
+---@field pace akool.lipsync.batch.Pace
 ---@field settings userdata          # of the client
 ---@field own_settings userdata      # the same, for files that are ours: they may be replaced
 ---@field followers akool.lipsync.Followers
@@ -34,8 +34,6 @@ local LOOK = 1                   -- seconds between two looks at what other work
 ---@field parked integer             # rows that are left as they are until the next run
 ---@field planned boolean            # there may be something to submit
 ---@field freed boolean              # there may be rows that nobody has
----@field pause number?              # s, the last one
----@field paused_until number?
 ---@field halted akool.lipsync.Error? # why nothing is submitted any more
 ---@field stopped akool.lipsync.Error? # why something was left undone
 ---@field interrupted string?
@@ -166,38 +164,20 @@ function Run:halt(err)
   self:tell("stopping", { error = err })
 end
 
---- The service or the way to it does not work just now. After `patience` seconds without any success
---- there is no use in going on.
+--- The service or the way to it does not work just now. If it has not for long, there is no use in
+--- going on.
 function Run:suffer(err)
-  local now = core.now()
-  self.suffering_since = self.suffering_since or now
-  if now - self.suffering_since >= self.patience then self:fail(err) end
+  if self.pace:suffer(core.now()) then self:fail(err) end
 end
 
---- Something worked.
-function Run:prosper()
-  self.suffering_since = nil
-end
-
---- Submit nothing for a while, longer each time.
+--- Submit nothing for a while.
 function Run:slow_down(err)
-  local seconds = math.min(PAUSE_MAX, (self.pause or PAUSE_MIN / 2) * 2)
-  self.pause = seconds
-  seconds = math.max(seconds, math.min(err.retry_after or 0, PAUSE_MAX))
-  self.paused_until = core.now() + seconds
-  self:tell("paused", { seconds = seconds, error = err })
+  self:tell("paused", { seconds = self.pace:slow_down(core.now(), err.retry_after), error = err })
 end
 
---- A create went through: no more pauses.
+--- A create went through.
 function Run:speed_up()
-  self:prosper()
-  if self.pause then self:tell("resumed", {}) end
-  self.pause, self.paused_until = nil, nil
-end
-
---- Seconds until the next try of what failed so many times in a row.
-function Run.retry_wait(failures)
-  return math.min(RETRY_MAX, 2 ^ math.min(failures, 10))
+  if self.pace:speed_up() then self:tell("resumed", {}) end
 end
 
 --- Leave a row as it is until the next run: something has to be put right first.
@@ -220,11 +200,13 @@ function Run:keep(method, ...)
     local patience = self.stopping and math.min(self.patience, 10) or self.patience
     local hopeless = err.name == "ledger_damaged" or err.name == "file_unusable"
     failures = failures + 1
-    if hopeless or core.now() - since >= patience or not loop.sleep(self.retry_wait(failures)) then
+    local seconds = pace.retry_wait(failures)
+    local last = hopeless or core.now() - since >= patience
+    if not last then self:tell("trouble", { error = err, seconds = seconds }) end
+    if last or not loop.sleep(seconds) then
       self:fail(err)
       return nil, err
     end
-    self:tell("trouble", { error = err, seconds = self.retry_wait(failures + 1) })
   end
 end
 
@@ -270,15 +252,10 @@ function Run:claim_started()
   end
 end
 
---- Seconds until something may be submitted again.
-function Run:pause_left()
-  return math.max(0, (self.paused_until or 0) - core.now())
-end
-
 --- Submit what may be submitted now.
 function Run:claim_planned()
   while self.planned and not self.stopping and not self.halted
-    and self:pause_left() == 0 and self.creating < CREATES_MAX
+    and self.pace:left(core.now()) == 0 and self.creating < CREATES_MAX
     and self.creating + self.following < self.concurrency do
     local row = self:keep("claim_planned", self.concurrency)
     if not row then
@@ -315,7 +292,7 @@ function Run:is_over()
     return false
   end
   self.waiting_for = nil
-  if counts.planned > 0 and (self.planned or self:pause_left() > 0) then return false end
+  if counts.planned > 0 and (self.planned or self.pace:left(core.now()) > 0) then return false end
   if counts.planned > 0 and self.parked == 0 then
     self.stopped = self.stopped or core.error("held_back",
       ("%d planned rows ask for films that unknown rows may have bought."):format(counts.planned))
@@ -325,7 +302,7 @@ end
 
 --- Seconds until there is something to do without any news.
 function Run:idle_time(postponed)
-  local pause = self:pause_left()
+  local pause = self.pace:left(core.now())
   return math.min(postponed, self.waiting_for and LOOK or 3600, pause > 0 and pause or 3600)
 end
 
@@ -413,7 +390,8 @@ local run = {}
 function run.new(ledger, client, config, opts)
   local ours = options.merge(client.merged, { overwrite = true })
   return setmetatable({ ledger = ledger, client = client, opts = opts,
-    concurrency = config.concurrency, patience = config.patience, output_dir = config.output_dir,
+    concurrency = config.concurrency, patience = config.patience,
+    pace = pace.new(config.patience), output_dir = config.output_dir,
     settings = client.settings, own_settings = options.settings(ours),
     followers = followers.new(client, { webhook = opts.webhook }), workers = {}, creating = 0,
     following = 0, listeners = 0, downloading = 0, parked = 0, ready = {}, later = {},

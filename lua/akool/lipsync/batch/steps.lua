@@ -3,6 +3,7 @@
 
 local core = require "akool.lipsync.core"
 local follow = require "akool.lipsync.follow"
+local pace = require "akool.lipsync.batch.pace"
 local verdict = require "akool.lipsync.batch.verdict"
 
 local TRIES_MAX = 6 -- of what the service says to try again later, for one row
@@ -144,7 +145,7 @@ local function lost_sight(run, key, err)
   if run.stopping then return end
   if what == "stop" then return run:fail(err) end
   if what ~= "again" then return run:park(key, err) end
-  local seconds = run.retry_wait(count_failure(run, key))
+  local seconds = pace.retry_wait(count_failure(run, key))
   local again = { id = err.job.id, status = "processing", created_at = err.job.created_at }
   run:tell_row("trouble", key, { error = err, seconds = seconds })
   if err.kind ~= "timeout" or err.name ~= "wait_timeout" then run:suffer(err) end
@@ -174,7 +175,7 @@ function steps.listen(run)
     if key == nil and (err ~= "woken" or run.stopping) then break end
     if key ~= nil and job then
       run.failures[key] = nil
-      run:prosper()
+      run.pace:prosper()
       told[job.status](run, key, job)
     elseif key ~= nil then
       lost_sight(run, key, err)
@@ -235,7 +236,7 @@ local after_download = {
   end,
   again = function(run, row, err)
     local failures = count_failure(run, row.key)
-    local seconds = run.retry_wait(failures)
+    local seconds = pace.retry_wait(failures)
     if err.kind == "protocol" and failures >= TRIES_MAX then return run:park(row.key, err) end
     run:tell_row("trouble", row.key, { error = err, seconds = seconds })
     run:suffer(err)
@@ -259,7 +260,7 @@ function steps.fetch(run, row)
     return after_download[verdict.of_download(err)](run, row, err)
   end
   run.failures[row.key] = nil
-  run:prosper()
+  run.pace:prosper()
   if run:keep("done", row.key, file) then run:tell_row("done", row.key) end
 end
 
