@@ -513,6 +513,48 @@ for name, new_dsn in pairs(DSN) do
       end)
     end)
 
+    describe("after a claim that may have come about", function()
+      --- Have the next transaction's end be lost on the way back.
+      local function lose_the_answer()
+        local real = book.db.transaction
+        book.db.transaction = function(db, ...)
+          book.db.transaction = nil -- that of its class again
+          assert(real(db, ...))
+          return nil, core.error("ledger_in_doubt", "The connection was lost.")
+        end
+      end
+
+      it("submits the row that it began, and no other in its place", function()
+        add("a", "b")
+        lose_the_answer()
+        refused("ledger_in_doubt", "lost", ours:claim_planned(3))
+        local row = assert(ours:claim_planned(3))
+        assert.are.same({ "a", 1 }, { row.key, row.attempts })
+        assert.are.equal("b", assert(ours:claim_planned(3)).key)
+        assert.is_nil((ours:claim_planned(3)))
+        assert.are.equal(2, book:count().submitting)
+      end)
+
+      it("lets go of what it does not know to have, and takes it up", function()
+        add "a"
+        assert(book:obey("adopt", "a", "job"))
+        lose_the_answer()
+        refused("ledger_in_doubt", "lost", ours:claim_started(3))
+        assert.are.same({}, ours:claim_started(3))
+        assert.is_true(ours.in_doubt)
+        assert.is_true(ours:let_go())
+        assert.are.equal("a", keys_of(ours:claim_started(3)))
+      end)
+    end)
+
+    it("takes the same id of a job twice", function()
+      add "a"
+      local row = assert(ours:claim_planned(3))
+      for _ = 1, 2 do assert.is_true(ours:submitted("a", row.attempts, job "one")) end
+      assert.is_false(ours:submitted("a", row.attempts, job "two"))
+      assert.are.equal("one", book:row "a".job_id)
+    end)
+
     describe("lets a worker that comes back late", function()
       local another
 

@@ -280,6 +280,10 @@ function Run:is_over()
   if self.creating + self.following + self.downloading + #self.ready + #self.later > 0 then
     return false
   end
+  if self.worker.in_doubt and self.parked == 0 and self:keep "let_go" then
+    self:look()
+    return false
+  end
   local counts = self.ledger:count()
   if not counts then return true end
   local others, held_until = self.worker:held_by_others()

@@ -52,6 +52,7 @@ local STATEMENTS = {
     error_code = NULL, error_message = NULL, updated_at = $now WHERE key = ?]],
   at_service = [[SELECT count(DISTINCT coalesce(job_id, key)) AS many FROM lipsync_jobs
     WHERE state IN ('submitting', 'submitted', 'processing')]],
+  begun = "SELECT * FROM lipsync_jobs WHERE worker = ? AND state = 'submitting'",
   begin = [[UPDATE lipsync_jobs SET state = 'submitting', attempts = attempts + 1, worker = ?,
     updated_at = $now WHERE key = ?]],
   claim_started = [[UPDATE lipsync_jobs SET worker = ? WHERE key IN (SELECT key FROM lipsync_jobs

@@ -18,6 +18,8 @@ local AHEAD = 60 -- seconds: a lease that begins later than so was taken before 
 ---@field text table<string, string>
 ---@field name string   # that no other worker has
 ---@field lease number  # s
+---@field package begun table<string, integer> # what it submits or did: the key, and which attempt
+---@field in_doubt boolean # it may have rows that it does not know of
 local Worker = {}
 Worker.__index = Worker
 Worker.__name = "akool.lipsync.worker"
@@ -91,6 +93,12 @@ end
 
 -- Claims ----------------------------------------------------------------------------------------
 
+--- A claim whose error says that it may have come about leaves rows that we do not know to be ours.
+function Worker:doubt(err)
+  self.in_doubt = self.in_doubt or err ~= nil and err.name == "ledger_in_doubt"
+  return err
+end
+
 --- The film was bought before: that job is this row's, too.
 local function adopt_twin(self, row, twin)
   local state = twin.state == "done" and "ready" or twin.state
@@ -100,9 +108,23 @@ local function adopt_twin(self, row, twin)
   return self.ledger:row(row.key)
 end
 
+--- A row that an earlier claim of ours began, without hearing of it.
+local function begun_in_doubt(self)
+  local rows, err = self.db:rows(self.text.begun, self.name)
+  for _, row in ipairs(rows or {}) do
+    if self.begun[row.key] ~= row.attempts then return record.shown(row) end
+  end
+  return nil, err
+end
+
 local function claim_planned(self, concurrency)
   local alone, err = schema.lock(self.db)
   if not alone then return nil, err end
+  if self.in_doubt then
+    local row
+    row, err = begun_in_doubt(self)
+    if row or err then return row, err end
+  end
   local planned, bought, at_service
   planned, err = self.db:rows(self.text.next_planned)
   local row = planned and planned[1]
@@ -128,7 +150,9 @@ end
 ---@return akool.lipsync.Row?
 ---@return akool.lipsync.Error?
 function Worker:claim_planned(concurrency)
-  return self.db:transaction(claim_planned, self, concurrency)
+  local row, err = self.db:transaction(claim_planned, self, concurrency)
+  if row and row.state == "submitting" then self.begun[row.key] = row.attempts end
+  return row, self:doubt(err)
 end
 
 local function claim_started(self, limit)
@@ -140,7 +164,17 @@ end
 ---@return akool.lipsync.Row[]?
 ---@return akool.lipsync.Error?
 function Worker:claim_started(limit)
-  return record.all_shown(self.db:transaction(claim_started, self, limit))
+  local rows, err = self.db:transaction(claim_started, self, limit)
+  return record.all_shown(rows, self:doubt(err))
+end
+
+--- Let go of all rows, once none is worked on: after a claim in doubt there may be some.
+---@return true?
+---@return akool.lipsync.Error?
+function Worker:let_go()
+  local freed, err = self.db:change(self.text.let_go, self.name)
+  self.in_doubt = freed == nil
+  return freed and true, err
 end
 
 -- What becomes of a row ---------------------------------------------------------------------------
@@ -150,7 +184,7 @@ local function set_mine(self, key, columns)
   return set(self.ledger, key, columns, "worker = ?", self.name)
 end
 
---- The service has the job. True even for a worker that lost its lease meanwhile: of the row's last
+--- The service has the job. Said twice it is the same. True even for a worker that lost its lease meanwhile: of the row's last
 --- create this is the outcome, and no other may be thought of it.
 ---@param key string
 ---@param attempt integer  # which create it was: `attempts` of the row that was claimed
@@ -159,7 +193,7 @@ end
 ---@return akool.lipsync.Error?
 function Worker:submitted(key, attempt, job)
   return set(self.ledger, key, told_by(job, { state = "submitted", adopted = 0 }),
-    "attempts = ? AND state IN ('submitting', 'unknown')", attempt)
+    "attempts = ? AND (state IN ('submitting', 'unknown') OR job_id = ?)", attempt, job.id)
 end
 
 --- A row of this worker's goes on: what the service says of its job.
@@ -250,7 +284,7 @@ local worker = {}
 ---@return akool.lipsync.Error?
 function worker.new(ledger, name, lease)
   local self = setmetatable({ ledger = ledger, db = ledger.db, text = ledger.text, name = name,
-    lease = lease }, Worker)
+    lease = lease, begun = {}, in_doubt = false }, Worker)
   local fine, err = sign_on(self)
   if not fine then return nil, err end
   return self
