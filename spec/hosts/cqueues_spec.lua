@@ -7,18 +7,9 @@ local snippets = require "support.snippets"
 describe("under cqueues", function()
   local t = fixture.new(host.SERVICE)
 
-  --- Start a script on every Lua, all at once.
-  local function on_every_lua(start, code)
-    local runs = {}
-    for lua, program in pairs(host.LUAS) do
-      runs[#runs + 1] = start(t, { program = program, lua = lua, code = code })
-    end
-    return runs
-  end
-
   it("the script of the page makes a film, and the one without an adapter", function()
     for _, snippet in ipairs(snippets.under("docs/embedding.md", "cqueues", "lua")) do
-      for _, run in ipairs(on_every_lua(host.start, snippet.text)) do
+      for _, run in ipairs(host.on_every_lua(host.start, t, snippet.text)) do
         assert.is_truthy(run:ends_well():find "^film%.mp4")
         run:has_film "film.mp4"
       end
@@ -26,7 +17,7 @@ describe("under cqueues", function()
   end)
 
   it("ten films are made while its timers go on, and nothing is left behind", function()
-    local runs = on_every_lua(host.exercise, [[
+    local runs = host.on_every_lua(host.exercise, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       local exercise = require "support.exercise"
@@ -48,7 +39,7 @@ describe("under cqueues", function()
   end)
 
   it("ten of its coroutines wait at once, each for a job", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       lipsync.use "cqueues"
@@ -70,7 +61,7 @@ describe("under cqueues", function()
   end)
 
   it("a call in a coroutine that cqueues does not know raises and says what to do", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       lipsync.use "cqueues"
@@ -86,7 +77,7 @@ describe("under cqueues", function()
   end)
 
   it("a task that waits by its means ends with an error that says what to do", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       lipsync.use "cqueues"
@@ -104,7 +95,7 @@ describe("under cqueues", function()
   end)
 
   it("those who wait hear of it when the engine is closed", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local core = require "akool.lipsync.core"
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
@@ -127,7 +118,7 @@ describe("under cqueues", function()
   end)
 
   it("the loop may end, and the state after it, with work under way", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       lipsync.use "cqueues"
@@ -143,7 +134,7 @@ describe("under cqueues", function()
   end)
 
   it("an error in a task that nobody joined is one of the controller", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local cqueues = require "cqueues"
       local lipsync = require "akool.lipsync"
       lipsync.use "cqueues"

@@ -7,25 +7,16 @@ local snippets = require "support.snippets"
 describe("under luv", function()
   local t = fixture.new(host.SERVICE)
 
-  --- Start a script on every Lua, all at once.
-  local function on_every_lua(start, code)
-    local runs = {}
-    for lua, program in pairs(host.LUAS) do
-      runs[#runs + 1] = start(t, { program = program, lua = lua, code = code })
-    end
-    return runs
-  end
-
   it("the script of the page makes a film", function()
     local script = snippets.under("docs/embedding.md", "luv", "lua")[1].text
-    for _, run in ipairs(on_every_lua(host.start, script)) do
+    for _, run in ipairs(host.on_every_lua(host.start, t, script)) do
       assert.is_truthy(run:ends_well():find "^film%.mp4\t%d+\n$")
       run:has_film "film.mp4"
     end
   end)
 
   it("ten films are made while its timers go on, and nothing is left behind", function()
-    local runs = on_every_lua(host.exercise, [[
+    local runs = host.on_every_lua(host.exercise, t, [[
       local uv = require "luv"
       local lipsync = require "akool.lipsync"
       local exercise = require "support.exercise"
@@ -40,7 +31,7 @@ describe("under luv", function()
   end)
 
   it("the main chunk waits by running the loop", function()
-    local runs = on_every_lua(host.exercise, [[
+    local runs = host.on_every_lua(host.exercise, t, [[
       local uv = require "luv"
       local lipsync = require "akool.lipsync"
       local exercise = require "support.exercise"
@@ -53,7 +44,7 @@ describe("under luv", function()
   end)
 
   it("a call inside a callback raises and says what to do", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local uv = require "luv"
       local lipsync = require "akool.lipsync"
       lipsync.use "luv"
@@ -66,7 +57,7 @@ describe("under luv", function()
   end)
 
   it("the loop may end, and the state after it, with work under way", function()
-    local runs = on_every_lua(host.start, [[
+    local runs = host.on_every_lua(host.start, t, [[
       local uv = require "luv"
       local lipsync = require "akool.lipsync"
       lipsync.use "luv"

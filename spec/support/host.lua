@@ -142,4 +142,17 @@ function run:stood_it()
   assert.is_true(ticks >= 5, ticks) -- of some thirty, if the host's loop went on
 end
 
+--- Start a script on every Lua, all at once.
+---@param start function     # host.start or host.exercise
+---@param t table  # of fixture.new
+---@param code string
+---@return table[] runs
+function host.on_every_lua(start, t, code)
+  local runs = {}
+  for lua, program in pairs(host.LUAS) do
+    runs[#runs + 1] = start(t, { program = program, lua = lua, code = code })
+  end
+  return runs
+end
+
 return host
