@@ -50,7 +50,9 @@ local STATEMENTS = {
   adopt_twin = [[UPDATE lipsync_jobs SET state = ?, job_id = ?, adopted = 1, video = ?,
     created_at = ?, expires_at = ?, worker = ?, error_kind = NULL, error_name = NULL,
     error_code = NULL, error_message = NULL, updated_at = $now WHERE key = ?]],
-  at_service = [[SELECT count(DISTINCT coalesce(job_id, key)) AS many FROM lipsync_jobs
+  rows_at_service = [[SELECT count(*) AS many FROM lipsync_jobs
+    WHERE state IN ('submitting', 'submitted', 'processing')]],
+  jobs_at_service = [[SELECT count(DISTINCT coalesce(job_id, key)) AS many FROM lipsync_jobs
     WHERE state IN ('submitting', 'submitted', 'processing')]],
   begun = "SELECT * FROM lipsync_jobs WHERE worker = ? AND state = 'submitting'",
   begin = [[UPDATE lipsync_jobs SET state = 'submitting', attempts = attempts + 1, worker = ?,

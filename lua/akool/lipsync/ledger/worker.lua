@@ -117,6 +117,17 @@ local function begun_in_doubt(self)
   return nil, err
 end
 
+--- Are as many jobs at the service as allowed? Rows are counted first: that is quick, and there are no
+--- more jobs than rows.
+local function is_full(self, concurrency)
+  for _, count in ipairs { "rows_at_service", "jobs_at_service" } do
+    local rows, err = self.db:rows(self.text[count])
+    if not rows then return nil, err end
+    if rows[1].many < concurrency then return false end
+  end
+  return true
+end
+
 local function claim_planned(self, concurrency)
   local alone, err = schema.lock(self.db)
   if not alone then return nil, err end
@@ -125,7 +136,7 @@ local function claim_planned(self, concurrency)
     row, err = begun_in_doubt(self)
     if row or err then return row, err end
   end
-  local planned, bought, at_service
+  local planned, bought, full
   planned, err = self.db:rows(self.text.next_planned)
   local row = planned and planned[1]
   if not row then return nil, err end
@@ -134,9 +145,8 @@ local function claim_planned(self, concurrency)
     if not bought then return nil, err end
     if bought[1] then return adopt_twin(self, row, bought[1]) end
   end
-  at_service, err = self.db:rows(self.text.at_service)
-  if not at_service then return nil, err end
-  if at_service[1].many >= concurrency then return nil end
+  full, err = is_full(self, concurrency)
+  if full ~= false then return nil, err end
   local begun
   begun, err = self.db:change(self.text.begin, self.name, row.key)
   if not begun then return nil, err end
