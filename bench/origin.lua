@@ -15,7 +15,8 @@ local ANSWER = '{"code":1000,"msg":"OK","data":{"_id":"$arg_video_model_id",'
   .. '"lipsync":true,"__v":0}}'
 
 -- /ending/ says of every hundredth request on a connection that the job is completed, so that most
--- polls of a job bring what the last one brought. With HTTP/2 asked for, nothing else is answered.
+-- polls of a job bring what the last one brought. /batch/ makes jobs that are completed when they are
+-- asked about, and /waiting/ such that never are. With HTTP/2 asked for, nothing else is answered.
 local SERVER = [[
   default_type application/json;
   map $connection_requests $state { default 2; ~00$ 3; }
@@ -28,6 +29,8 @@ local SERVER = [[
     ONLY
     location / { return 200 'BUSY'; }
     location /ending/ { return 200 'ENDING'; }
+    location /batch/ { return 200 'READY'; }
+    location ~ ^/(batch|waiting)/.*/lipsync$ { return 200 'MADE'; }
     location /waiting/ { access_log DIR/polls.log polls buffer=256k; return 200 'BUSY'; }
     location /media/ { default_type video/mp4; alias DIR/; }
   }
@@ -127,6 +130,8 @@ function origin.start(how)
     ONLY = only,
     BUSY = fill(ANSWER, { STATUS = 2, VIDEO = "" }),
     ENDING = fill(ANSWER, { STATUS = "$state", VIDEO = "$result" }),
+    MADE = fill(ANSWER, { STATUS = 1, VIDEO = "" }):gsub("$arg_video_model_id", "$request_id"),
+    READY = fill(ANSWER, { STATUS = 3, VIDEO = "http://$http_host/media/film.mp4" }),
   })
   local server = nginx.launch(http, { command = origin.pinned(0, { nginx.program }), dir = dir })
   local self = setmetatable({ server = server, dir = dir, looks = 0 }, Origin)

@@ -7,8 +7,10 @@ local audit = require "support.audit"
 local workshop = require "support.workshop"
 
 local ROWS = 2
-local CALLS = { "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "connect",
-  "sendto", "recvfrom" }
+local CALLS = {
+  "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "connect", "sendto",
+  "recvfrom",
+}
 
 --- Words that let strace kill what comes behind them.
 local function killer(call, index)

@@ -27,8 +27,8 @@ local GROWTH = 1.02 -- of the time that a worker may live, from kill to kill: ev
 ---@param seed integer
 ---@return spec.kills.tally
 function kills.tally(seed)
-  return { random = workshop.random(seed), kills = 0, rounds = 0, rows = 0, moments = {}, states = {},
-    problems = {} }
+  return { random = workshop.random(seed), kills = 0, rounds = 0, rows = 0, moments = {},
+    states = {}, problems = {} }
 end
 
 local function count(list, word, many)

@@ -64,9 +64,16 @@ local function make_films(self)
   end
 end
 
+---@class spec.workshop.options
+---@field rows integer
+---@field concurrency integer?
+---@field lease number?    # s
+---@field queue number?    # s, of a job at the service
+---@field process number?  # s
+---@field database (fun(): string, fun())? # makes a ledger on a server: its address, and what drops it
+
 --- A service and folders for so many rows.
----@param options { rows: integer, concurrency: integer?, lease: number?, queue: number?, process: number?, database: (fun(): string, fun())? }
---- `database` makes a fresh one on a server: its address, and what takes it away again
+---@param options spec.workshop.options
 ---@return spec.workshop
 function workshop.new(options)
   local folder = assert(uv.fs_mkdtemp(uv.os_tmpdir() .. "/workshop-XXXXXX"))
