@@ -1,0 +1,532 @@
+-- A batch brings every row to its film, pays each of them once, writes down what it does before and
+-- after it does it, and may be run again at any time: it does what is left.
+
+local batch = require "akool.lipsync.batch"
+local batches = require "support.batches"
+local child = require "support.child"
+local core = require "akool.lipsync.core"
+local fixture = require "support.fixture"
+local ledger = require "akool.lipsync.ledger"
+local lfs = require "lfs"
+local lipsync = require "akool.lipsync"
+
+local COMPLETED = { queue = 0, process = 0, postgres = true } -- every job is at once
+
+local function write(path, content)
+  local file = assert(io.open(path, "wb"))
+  file:write(content)
+  file:close()
+end
+
+for name in pairs { SQLite = true, PostgreSQL = true } do
+  describe("A batch on " .. name, function()
+    local t = batches.new(COMPLETED)
+    local dsn
+    before_each(function() dsn = batches.databases(t)[name]() end)
+
+    -- To the end ------------------------------------------------------------------------------
+
+    it("brings every row to its film, and pays each once", function()
+      local b = t.batch(dsn)
+      assert.equal(3, b:add(t.films(3)))
+      local summary = assert(t.run(b))
+      assert.same({ 3, 3 }, { summary.total, summary.done })
+      assert.is_nil(summary.stopped)
+      assert.is_nil(summary.interrupted)
+      assert.equal(3, t.service:count "create")
+      for _, row in ipairs(b:rows()) do
+        local bytes = fixture.read(row.path)
+        assert.equal(t.films_folder .. "/" .. row.key .. ".mp4", row.path)
+        assert.equal(row.path, b:path(row))
+        assert.same({ #bytes, core.sha256(bytes) }, { row.bytes, row.sha256 })
+        assert.same({ "done", 1, 20, false },
+          { row.state, row.attempts, row.credits, row.adopted })
+        assert.is_nil(row.worker)
+      end
+      assert.same({ "f1.mp4", "f2.mp4", "f3.mp4" }, fixture.files(t.films_folder))
+    end)
+
+    it("has nothing to do when all is done, and asks nobody", function()
+      t.batch(dsn):add(t.films(2))
+      assert(t.run(t.batch(dsn)))
+      local before = t.service:count()
+      local told = #t.told()
+      for _ = 1, 2 do
+        assert.equal(2, assert(t.run(t.batch(dsn))).done)
+      end
+      assert.equal(before, t.service:count())
+      assert.equal(told, #t.told())
+    end)
+
+    it("without rows is over at once", function()
+      local summary = assert(t.run(t.batch(dsn)))
+      assert.equal(0, summary.total)
+    end)
+
+    it("does what is added while it runs", function()
+      local b = t.batch(dsn, { concurrency = 1 })
+      b:add(t.film "f1")
+      assert(t.run(b, { done = function(event)
+        if event.key == "f1" then assert.equal(1, b:add(t.film "f2")) end
+      end }))
+      assert.equal("done done", t.states(b))
+    end)
+
+    it("does what another program adds while it runs, and tells which rows are left", function()
+      local b, other = t.batch(dsn, { concurrency = 1 }), t.batch(dsn)
+      b:add(t.films(1))
+      assert(t.run(b, { submitted = function() other:add(t.films(2)) end }))
+      assert.equal("done done", t.states(b))
+    end)
+
+    -- What is on disk, and when -------------------------------------------------------------------
+
+    it("has the intent on disk before a create leaves", function()
+      local b, looker = t.batch(dsn), assert(ledger.open(dsn))
+      b:add(t.film "f1")
+      t.service:fail { at = "create", stall = "after" }
+      lipsync.run(function()
+        local running = lipsync.spawn(t.run, b)
+        t.await(function() return t.service:count "create" == 1 end)
+        local row = looker:row "f1"
+        assert.same({ "submitting", 1 }, { row.state, row.attempts })
+        assert.is_true(row.held_until > row.updated_at)
+        t.service:down() -- the answer is lost
+        running:join()
+      end)
+      assert.equal("unknown", looker:row "f1".state)
+      looker:close()
+      t.service:up()
+    end)
+
+    it("has a job's id on disk before it asks about it", function()
+      local b, looker = t.batch(dsn), assert(ledger.open(dsn))
+      b:add(t.film "f1")
+      t.service:fail { at = "info", stall = "after" }
+      lipsync.run(function()
+        local running = lipsync.spawn(t.run, b)
+        t.await(function() return t.service:count "info" == 1 end)
+        local row = looker:row "f1"
+        assert.same({ "submitted", t.service:jobs()[1]._id }, { row.state, row.job_id })
+        b:stop()
+        assert.equal("stop", running:join().interrupted)
+      end)
+      looker:close()
+      assert.equal(1, assert(t.run(b)).done)
+      assert.equal(1, t.service:count "create")
+    end)
+
+    -- Twins ---------------------------------------------------------------------------------------
+
+    it("buys a film once, however many rows want it", function()
+      local b = t.batch(dsn)
+      local list = t.films(4)
+      for _, film in ipairs(list) do film.audio_url = t.audio end
+      list[4].force = true
+      b:add(list)
+      assert.equal(4, assert(t.run(b)).done)
+      assert.equal(2, t.service:count "create")
+      local rows = b:rows()
+      local made = { [rows[1].job_id] = true, [rows[4].job_id] = true }
+      assert.is_true(rows[1].job_id ~= rows[4].job_id and made[rows[2].job_id]
+        and made[rows[3].job_id])
+      assert.same({ false, true, true, false },
+        { rows[1].adopted, rows[2].adopted, rows[3].adopted, rows[4].adopted })
+      assert.equal(fixture.read(rows[1].path), fixture.read(rows[3].path))
+      assert.equal("adopted downloading done", t.said "f2":gsub(" ready", ""))
+    end)
+
+    it("copies a film that is on disk already, and asks nobody", function()
+      local b = t.batch(dsn)
+      b:add(t.film("f1", { audio_url = t.audio }))
+      assert(t.run(b))
+      local before = t.service:count()
+      b:add(t.film("f2", { audio_url = t.audio }))
+      assert.equal(2, assert(t.run(b)).done)
+      assert.equal(before, t.service:count())
+      assert.equal(b:row "f1".sha256, b:row "f2".sha256)
+    end)
+
+    it("fetches it again when the one on disk is not what it was", function()
+      local b = t.batch(dsn)
+      b:add(t.film("f1", { audio_url = t.audio }))
+      assert(t.run(b))
+      write(b:row "f1".path, "edited")
+      b:add(t.film("f2", { audio_url = t.audio }))
+      assert.equal(2, assert(t.run(b)).done)
+      assert.equal(1, t.service:count "create")
+      assert.equal(b:row "f1".sha256, core.sha256(fixture.read(b:row "f2".path)))
+      assert.equal("edited", fixture.read(b:row "f1".path))
+    end)
+
+    it("buys it again when it can be had nowhere any more", function()
+      local b = t.batch(dsn)
+      b:add(t.film("f1", { audio_url = t.audio }))
+      assert(t.run(b))
+      os.remove(b:row "f1".path)
+      t.expire(b:row "f1".job_id)
+      b:add(t.film("f2", { audio_url = t.audio }))
+      assert.equal(2, assert(t.run(b)).done)
+      assert.equal(2, t.service:count "create")
+      assert.is_false(b:row "f2".adopted)
+    end)
+
+    -- Several workers -----------------------------------------------------------------------------
+
+    it("shares its rows with another worker, and neither waits for nothing", function()
+      local one, two = t.batch(dsn, { concurrency = 4 }), t.batch(dsn, { concurrency = 4 })
+      one:add(t.films(12))
+      lipsync.run(function()
+        local tasks = { lipsync.spawn(t.run, one), lipsync.spawn(t.run, two) }
+        for _, task in ipairs(tasks) do assert.equal(12, assert(task:join()).done) end
+      end)
+      assert.equal(12, t.service:count "create")
+      for i = 1, 12 do assert.equal(1, one:row("f" .. i).attempts) end
+    end)
+
+    it("waits for what a dead worker had, and sends nothing again that may be paid", function()
+      local b = t.batch(dsn, { lease = 0.6, concurrency = 5 })
+      b:add(t.films(3))
+      local dead = assert(b.ledger:worker("dead", 0.5))
+      dead:claim_planned(5)
+      dead:claim_planned(5)
+      dead:submitted("f2", 1, t.job())
+      local summary = assert(t.run(b))
+      assert.equal("unknown done done", t.states(b))
+      assert.equal(1, summary.unknown)
+      assert.equal(2, t.service:count "create") -- the one above, and that of f3
+      local waiting = t.told "waiting"[1]
+      assert.is_true(waiting.count > 0 and type(waiting["until"]) == "number")
+      assert.equal("unknown", t.said "f1")
+      assert.equal("worker_lost", b:row "f1".error.name)
+    end)
+
+    it("believes no lease from the future", function()
+      local b = t.batch(dsn, { lease = 30 })
+      b:add(t.film "f1")
+      local dead = assert(b.ledger:worker("dead", 30))
+      dead:claim_planned(5)
+      dead:submitted("f1", 1, t.job())
+      assert(b.ledger.db:change [[UPDATE lipsync_workers SET leased_at = leased_at + 86400,
+        held_until = held_until + 86400]])
+      assert.equal(1, assert(t.run(b)).done)
+      assert.same({}, t.told "waiting")
+    end)
+
+    -- Deliveries ----------------------------------------------------------------------------------
+
+    it("hears of a job, asks the service about it, and fetches it next time", function()
+      local b = t.batch(dsn)
+      local job = t.job()
+      b:add(t.film "f1")
+      assert.is_true(b:adopt("f1", job))
+      local row = assert(b:hear { id = job.id, status = "completed" })
+      assert.same({ "f1", "ready" }, { row.key, row.state })
+      local nobody, err = b:hear { id = "66160f989dfc997ac289037b", status = "completed" }
+      assert.is_nil(nobody)
+      assert.equal("no_such_row", err.name)
+      assert.equal(1, assert(t.run(b)).done)
+      assert.equal(1, t.service:count "create")
+      assert.equal("downloading done", t.said "f1")
+    end)
+
+    it("fetches first what expires first, and tells what will expire", function()
+      local b = t.batch(dsn)
+      local order = { "f3", "f1", "f4", "f2" }
+      b:add(t.films(4))
+      for _, key in ipairs(order) do
+        local job = t.job()
+        t.service:advance(3600)
+        assert(b:adopt(key, job.id))
+        assert(b:hear { id = job.id, status = "completed" })
+      end
+      local expiring = {}
+      for i, row in ipairs(b:expiring(30 * 24 * 3600)) do expiring[i] = row.key end
+      assert.same(order, expiring)
+      assert.same({}, b:expiring(3600))
+      assert(t.run(b))
+      local fetched = {}
+      for i, event in ipairs(t.told "downloading") do fetched[i] = event.key end
+      assert.same(order, fetched)
+    end)
+  end)
+end
+
+-- The database does not matter ------------------------------------------------------------------------
+
+describe("A batch", function()
+  local t = batches.new { queue = 5, process = 10 }
+
+  --- The service goes on as soon as it has no more to wait for: whenever nothing else happens.
+  local function let_time_pass(b, seen)
+    return lipsync.spawn(function()
+      while b.running do
+        local busy = 0
+        for _, job in ipairs(t.service:jobs()) do
+          if job.video_status < 3 then busy = busy + 1 end
+        end
+        if seen then seen.most = math.max(seen.most or 0, busy) end
+        if seen and busy >= (seen.at or 1) or b:status().planned == 0 then t.service:advance(20) end
+        if not lipsync.sleep(0.01) then return end
+      end
+    end)
+  end
+
+  it("has no more jobs at the service than it may", function()
+    local b, seen = t.batch(nil, { concurrency = 2 }), { at = 2 }
+    b:add(t.films(6))
+    lipsync.run(function()
+      local running = lipsync.spawn(t.run, b)
+      t.await(function() return b.running end)
+      let_time_pass(b, seen):join()
+      assert.equal(6, running:join().done)
+    end)
+    assert.equal(2, seen.most)
+    assert.equal(6, t.service:count "create")
+  end)
+
+  it("has no more there than it may, however many workers it has", function()
+    local one, two = t.batch(nil, { concurrency = 2 }), t.batch(nil, { concurrency = 2 })
+    local seen = { at = 2 }
+    one:add(t.films(6))
+    lipsync.run(function()
+      local tasks = { lipsync.spawn(t.run, one), lipsync.spawn(t.run, two) }
+      t.await(function() return one.running end)
+      let_time_pass(one, seen):join()
+      for _, task in ipairs(tasks) do assert.equal(6, task:join().done) end
+    end)
+    assert.equal(2, seen.most)
+    assert.equal(6, t.service:count "create")
+  end)
+
+  it("tells of every step of a row, and carries it as it is then", function()
+    local b = t.batch()
+    b:add(t.film "f1")
+    assert(t.run(b, {
+      submitted = function() t.service:advance(6) end,
+      processing = function() t.service:advance(10) end,
+    }))
+    assert.equal("submitting submitted processing ready downloading done", t.said "f1")
+    for _, event in ipairs(t.told()) do
+      if event.type == "progress" then
+        assert.is_number(event.bytes)
+      else
+        assert.equal(event.type == "downloading" and "ready" or event.type, event.row.state)
+      end
+      assert.equal("f1", event.key)
+      assert.equal(event.type ~= "submitting" and t.service:jobs()[1]._id or nil, event.job)
+    end
+    assert.is_true(#t.told "progress" > 0)
+  end)
+
+  it("follows what the last run left, and pays nothing for it", function()
+    local b = t.batch()
+    b:add(t.films(2))
+    assert.equal("stop", assert(t.run(b, { submitted = function() b:stop() end })).interrupted)
+    t.service:advance(20)
+    assert.equal(2, assert(t.run(t.batch())).done)
+    assert.equal(2, t.service:count "create")
+  end)
+
+  it("goes on with a download where the last run left it", function()
+    local b = t.batch()
+    b:add(t.film "f1")
+    t.service:fail { at = "file", stall_at = 60000 }
+    assert(t.run(b, {
+      submitted = function(event)
+        t.service:set(event.job, { bytes = 100000 })
+        t.service:advance(20)
+      end,
+      progress = function(event) if event.bytes > 50000 then b:stop() end end,
+    }))
+    assert.equal("ready", t.states(b))
+    assert.equal("f1.mp4.part", fixture.files(t.films_folder)[1])
+    assert.equal(1, assert(t.run(b)).done)
+    local range = t.service:requests "file"[2].headers.range
+    assert.is_true(tonumber(range:match "^bytes=(%d+)%-$") > 50000, range)
+    assert.equal(100000, b:row "f1".bytes)
+    assert.equal(1, t.service:count "create")
+  end)
+
+  it("cancels what is planned, and that alone", function()
+    local b = t.batch()
+    b:add(t.films(2))
+    assert.is_true(b:cancel "f1")
+    assert(t.run(b, { submitted = function(event)
+      assert.equal("wrong_state", select(2, b:cancel(event.key)).name)
+      t.service:advance(20)
+    end }))
+    assert.equal("cancelled done", t.states(b))
+    assert.equal(1, t.service:count "create")
+  end)
+
+  -- Outputs -----------------------------------------------------------------------------------------
+
+  describe("writes a film", function()
+    it("to the key, as a file name that every system takes", function()
+      local b = t.batch()
+      for key, output in pairs { ["../../etc/x"] = "__.._etc_x.mp4", ["a b"] = "a b.mp4",
+        ["a:b?"] = "a_b_.mp4", [".hidden"] = "_hidden.mp4", ["über"] = "über.mp4" } do
+        assert.equal(1, b:add(t.film(key:gsub("%W", "_"), { key = key })))
+        assert.equal(output, b:row(key).output)
+      end
+    end)
+
+    it("where it is told, below the folder or anywhere", function()
+      local b = t.batch()
+      b:add { t.film("f1", { output = "other.mp4" }),
+        t.film("f2", { output = t.path "elsewhere.mp4" }) }
+      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
+      assert.same({ "other.mp4" }, fixture.files(t.films_folder))
+      assert.equal(t.path "elsewhere.mp4", b:row "f2".path)
+    end)
+
+    it("not over a file that is there, and pays nothing for it", function()
+      local b = t.batch()
+      write(t.films_folder .. "/f1.mp4", "mine")
+      b:add(t.films(2))
+      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
+      assert.equal("failed done", t.states(b))
+      assert.equal("file_exists", b:row "f1".error.name)
+      assert.equal("submitting failed", t.said "f1")
+      assert.equal(1, t.service:count "create")
+      assert.equal("mine", fixture.read(t.films_folder .. "/f1.mp4"))
+      os.remove(t.films_folder .. "/f1.mp4")
+      assert(b:retry "f1")
+      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
+      assert.equal("done done", t.states(b))
+    end)
+
+    it("not over a file that came meanwhile; it is fetched when that is gone", function()
+      local b = t.batch()
+      b:add(t.film "f1")
+      local summary = assert(t.run(b, { submitted = function()
+        write(t.films_folder .. "/f1.mp4", "mine")
+        t.service:advance(20)
+      end }))
+      assert.equal("file_exists", summary.stopped.name)
+      assert.equal("ready", t.states(b))
+      assert.equal("mine", fixture.read(t.films_folder .. "/f1.mp4"))
+      os.remove(t.films_folder .. "/f1.mp4")
+      assert.equal(1, assert(t.run(b)).done)
+      assert.equal(1, t.service:count "create")
+    end)
+  end)
+
+  -- The client --------------------------------------------------------------------------------------
+
+  it("asks for credentials again when the service refuses them", function()
+    local keys = { ("x"):rep(20), fixture.secrets.api_key }
+    local asked = 0
+    local client = t.client { max_retries = 0, api_key = function()
+      asked = asked + 1
+      return keys[math.min(asked, #keys)]
+    end }
+    local b = t.batch(nil, { client = client })
+    b:add(t.films(3))
+    assert.equal(3, assert(t.run(b, { submitted = function() t.service:advance(20) end })).done)
+    assert.equal(3, #t.service:jobs())
+  end)
+
+  it("goes on with a token that ends while jobs are followed", function()
+    local client = t.client { max_retries = 0, client_id = fixture.secrets.client_id,
+      client_secret = fixture.secrets.client_secret }
+    local b = t.batch(nil, { client = client })
+    b:add(t.films(2))
+    assert.equal(2, assert(t.run(b, { submitted = function()
+      t.service:expire_tokens()
+      t.service:advance(20)
+    end })).done)
+  end)
+
+  it("needs credentials only to run, and finds them in the environment", function()
+    local code = ([[
+      local batch = require "akool.lipsync.batch"
+      local b = assert(batch.open(%q, { output_dir = %q }))
+      b:add { key = "f1", video_url = %q, audio_url = %q }
+      local summary, err = b:run()
+      print(b:status().total, summary and summary.done, err and err.name)
+      b:close()
+    ]]):format(t.path "jobs.db", t.films_folder, t.video, t.audio)
+    assert.equal("1\tnil\tno_credentials\n", (child.run(code, { bare = true })))
+    lipsync.run(function()
+      local path = child.script(code, t.path "program.lua")
+      local ends = child.start(path, { bare = true, environment = {
+        AKOOL_API_KEY = fixture.secrets.api_key, AKOOL_BASE_URL = t.service.url } })
+      t.await(function() return #t.service:jobs() == 1 end)
+      t.service:advance(20)
+      assert.equal("1\t1\tnil\n", (ends()))
+    end)
+  end)
+
+  -- Misuse ------------------------------------------------------------------------------------------
+
+  describe("raises at the line of who misuses it", function()
+    local b
+    before_each(function() b = t.batch() end)
+
+    local function raises(words, f)
+      local fine, why = pcall(f)
+      assert.is_false(fine)
+      assert.is_truthy(tostring(why):find "^spec/batch_spec%.lua:%d+: ", why)
+      assert.is_truthy(tostring(why):find(words, 1, true), why)
+    end
+
+    local WRONG = {
+      ["a string"] = function() b:add "f1" end,
+      ["did you mean \"video_url\""] = function() b:add { key = "a", vidoe_url = "x" } end,
+      ["video_url should be a string"] = function() b:add { key = "a", video_url = 3 } end,
+      ["did you mean \"concurrency\""] = function() batch.open("x.db", { concurency = 2 }) end,
+      ["option concurrency"] = function() batch.open("x.db", { concurrency = 0 }) end,
+      ["a client"] = function() batch.open("x.db", { client = {} }) end,
+      ["lease"] = function() batch.open("x.db", { lease = 0 }) end,
+      ["a ledger such as"] = function() batch.open(nil) end,
+      ["did you mean \"on_event\""] = function() b:run { on_evnet = print } end,
+      ["option on_event"] = function() b:run { on_event = 3 } end,
+      ["option webhook"] = function() b:run { webhook = {} } end,
+      ["did you mean \"planned\""] = function() b:rows "plannd" end,
+      ["row: the key"] = function() b:row(3) end,
+      ["retry: the key"] = function() b:retry() end,
+      ["resubmit: the key"] = function() b:resubmit {} end,
+      ["cancel: the key"] = function() b:cancel(1) end,
+      ["adopt: a job or its id"] = function() b:adopt("f1", 3) end,
+      ["expiring: a number"] = function() b:expiring "soon" end,
+      ["hear: an event"] = function() b:hear "f1" end,
+    }
+    WRONG["a string"] = nil
+    WRONG["expected, got string"] = function() b:add "f1" end
+
+    for words, f in pairs(WRONG) do
+      it(words, function() raises(words, f) end)
+    end
+
+    it("and runs once at a time", function()
+      b:add(t.film "f1")
+      assert(t.run(b, { submitting = function()
+        raises("is running", function() b:run() end)
+        raises("is running", function() b:close() end)
+      end, submitted = function() t.service:advance(20) end }))
+    end)
+  end)
+
+  it("says what is wrong with what is to be added, and adds none of it", function()
+    local b = t.batch()
+    local long = ("k"):rep(256)
+    for _, case in ipairs { { "bad_item", "key", { key = "" } },
+      { "bad_item", "255", { key = long } },
+      { "bad_item", "control character", { key = "a\nb" } },
+      { "bad_url", "video_url", { video_url = "file:///etc/passwd" } },
+      { "bad_url", "webhook_url", { webhook_url = "nonsense" } },
+      { "bad_item", "output", { output = "" } } } do
+      local new, err = b:add { t.film "good", t.film("bad", case[3]) }
+      assert.is_nil(new)
+      assert.same({ case[1], 2 }, { err.name, err.item })
+      assert.is_truthy(err.message:find(case[2], 1, true), err.message)
+    end
+    local new, err = b:add { key = "bad", audio_url = t.audio }
+    assert.is_nil(new)
+    assert.is_truthy(err.message:find("has no video_url", 1, true))
+    assert.equal(0, b:status().total)
+    assert.equal(0, b:add {})
+  end)
+end)
