@@ -215,6 +215,14 @@ local function download(run, row, path)
   return file, err
 end
 
+--- Is its job that of another row, found by the ledger? What the user named is not paid by itself.
+local function is_shared(run, row)
+  for _, other in ipairs(row.adopted and run.ledger:rows_of(row.job_id) or {}) do
+    if other.fingerprint == row.fingerprint and not other.adopted then return true end
+  end
+  return false
+end
+
 --- What was bought before cannot be had any more: buy it.
 local function buy_anew(run, row, err)
   if run:keep("put_back", row.key, err, true) then
@@ -227,7 +235,7 @@ local after_download = {
   stop = function(run, _, err) run:fail(err) end,
   failed = function(run, row, err) ended(run, row.key, "failed", err) end,
   expired = function(run, row, err)
-    if row.adopted then return buy_anew(run, row, err) end
+    if is_shared(run, row) then return buy_anew(run, row, err) end
     ended(run, row.key, "expired", err)
   end,
   leave = function(run, row, err)
