@@ -79,7 +79,7 @@ describe("A batch", function()
       assert.equal(1, t.service:count "create")
     end)
 
-    it(("told %d for a job stops everything, and goes on with it next time"):format(code), function()
+    it(("told %d for a job stops everything, and follows it next time"):format(code), function()
       b = t.batch(nil, { concurrency = 1 })
       b:add(t.films(2))
       t.service:fail { at = "info", times = "always", code = code }
