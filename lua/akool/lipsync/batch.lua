@@ -222,8 +222,8 @@ function Batch:run(opts)
   local client, err = client_of(self, 2)
   if not client then return nil, err end
   local fine
-  fine, err = core.try_path(options.settings(options.merge(client.merged, { overwrite = true })),
-    self.config.output_dir .. "/.akool-lipsync")
+  fine, err = steps.try_folder(options.settings(options.merge(client.merged,
+    { overwrite = true })), self.config.output_dir)
   if not fine then return nil, err end
   self.running = run.new(self.ledger, client, self.config, opts or {})
   local summary, raised

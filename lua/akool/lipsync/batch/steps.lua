@@ -91,6 +91,24 @@ local function note_job(run, row, job)
   run.stopped = run.stopped or err
 end
 
+--- Could films be written into their folder?
+---@param settings userdata  # that allow to overwrite
+---@param output_dir string
+---@return true?
+---@return akool.lipsync.Error?
+function steps.try_folder(settings, output_dir)
+  return core.try_path(settings, output_dir .. "/.akool-lipsync")
+end
+
+--- A film could not be written, so it is not paid. Where that is so for the whole folder, it is no row's
+--- fault.
+local function no_place(run, row, err)
+  local fine, trouble = steps.try_folder(run.own_settings, run.output_dir)
+  if fine then return ended(run, row.key, "failed", err) end
+  put_back(run, row, trouble)
+  run:halt(trouble)
+end
+
 --- Submit a row that the ledger has as being submitted.
 ---@param run akool.lipsync.batch.Run
 ---@param row akool.lipsync.Row
@@ -99,7 +117,7 @@ function steps.submit(run, row)
   run:tell_row("submitting", row.key)
   local fine, err = core.try_path(row.saving and run.own_settings or run.settings,
     path_of(run, row))
-  if not fine then return ended(run, row.key, "failed", err) end
+  if not fine then return no_place(run, row, err) end
   local job
   job, err = run.client:create { video_url = row.video_url, audio_url = row.audio_url,
     webhook_url = row.webhook_url or receiver and receiver.url or nil }
