@@ -35,7 +35,7 @@ packages() {
     mutants) packages coverage && echo iproute2 util-linux ;;
     soak) packages demo && echo nginx openssl ;;
     bench)
-      packages soak && echo valgrind
+      packages soak && echo valgrind lua-dbi-sqlite3
       echo lua-curl lua-socket lua-sec lua-copas lua-http lua5.1 lua5.3 curl # what it is compared to
       ;;
     all)

@@ -38,7 +38,9 @@ return {
         commits = math.tointeger(numbers.commits)
         return numbers
       end },
-      { name = "map", run = function() return run("map", service.url .. "/batch", CONCURRENCY) end },
+      { name = "map", run = function()
+        return run("map", service.url .. "/batch", CONCURRENCY)
+      end },
       { name = "commits", run = function()
         return run("commits", service.url, CONCURRENCY, commits)
       end },
@@ -56,11 +58,11 @@ return {
       ("%.2f"):format(ledger.commits / JOBS) }
     local waiting = run("waiting", service.url .. "/waiting", JOBS)
     report.table(("%d jobs, all at the service and none completed"):format(JOBS), { "",
-      "us to submit one", "CPU us", "bytes per job", "of that Lua's" })
+      "us to submit one", "CPU us", "bytes per job", "Lua's" })
     report.row { "batch", us(waiting.seconds), us(waiting.cpu),
       report.bar("batch, bytes per waiting job", waiting.bytes, { most = 2048 }, "%.0f"),
-      report.bar("batch, Lua's bytes per waiting job", waiting.lua_bytes, { most = 640 }, "%.0f") }
-    report.note("The first row's requests are also the last one's. Resident memory holds the pages of the "
-      .. "ledger that SQLite keeps and the room that the collector has made.")
+      report.bar("batch, bytes in Lua", waiting.lua_bytes, { most = 640 }, "%.0f") }
+    report.note("Resident memory holds the pages of the ledger that SQLite keeps, and the room that "
+      .. "the collector has made.")
   end,
 }
