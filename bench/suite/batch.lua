@@ -62,7 +62,7 @@ return {
     report.row { "batch", us(waiting.seconds), us(waiting.cpu),
       report.bar("batch, bytes per waiting job", waiting.bytes, { most = 2048 }, "%.0f"),
       report.bar("batch, bytes in Lua", waiting.lua_bytes, { most = 640 }, "%.0f") }
-    report.note("Resident memory holds the pages of the ledger that SQLite keeps, and the room that "
-      .. "the collector has made.")
+    report.note("Resident memory holds the pages of the ledger that SQLite keeps, and the room "
+      .. "that the collector has made.")
   end,
 }
