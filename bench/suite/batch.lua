@@ -61,7 +61,7 @@ return {
       "us to submit one", "CPU us", "bytes per job", "Lua's" })
     report.row { "batch", us(waiting.seconds), us(waiting.cpu),
       report.bar("batch, bytes per waiting job", waiting.bytes, { most = 2048 }, "%.0f"),
-      report.bar("batch, bytes in Lua", waiting.lua_bytes, { most = 640 }, "%.0f") }
+      report.bar("batch, bytes in Lua", waiting.lua_bytes, { most = 768 }, "%.0f") }
     report.note("Resident memory holds the pages of the ledger that SQLite keeps, and the room "
       .. "that the collector has made.")
   end,
