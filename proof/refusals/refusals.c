@@ -4,7 +4,8 @@
 **
 **   refusals.arm(kind, mode, index)   refuse the index-th call of a kind ("once"), every one from it
 **                                     on ("always"), or interrupt it by a signal ("signal"); 0: count
-**   refusals.disarm()                 → calls of that kind since arm(), the name of the first refused
+**   refusals.refused()                → the name of the first refused, if any was
+**   refusals.disarm()                 → calls of that kind since arm(), and that name
 **   refusals.pretend(version)         let libcurl have this version (0x080800); 0: its own. What it
 **                                     does stays the same: this is for what we do on its account
 */
@@ -155,6 +156,11 @@ static int arm(lua_State *L) {
   return 0;
 }
 
+static int refused(lua_State *L) {
+  lua_pushstring(L, plan.refused);
+  return 1;
+}
+
 static int disarm(lua_State *L) {
   plan.kind = NOTHING;
   lua_pushinteger(L, plan.asked);
@@ -168,7 +174,7 @@ static int pretend(lua_State *L) {
 }
 
 static const luaL_Reg FUNCTIONS[] = {
-    {"arm", arm}, {"disarm", disarm}, {"pretend", pretend}, {NULL, NULL}};
+    {"arm", arm}, {"refused", refused}, {"disarm", disarm}, {"pretend", pretend}, {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_refusals(lua_State *L);
 

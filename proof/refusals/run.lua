@@ -4,7 +4,8 @@
 -- Usually, not all of the calls of a scenario with many; --full is all, --brief is few, and ends at
 -- the first that is wrong. However it ends:
 --
---   * every call of the library says what it did, or why not, and in time;
+--   * every call of the library says what it did, or why not, and in time; at once, if libcurl or the
+--     poller cannot go on;
 --   * a create that says that it made nothing made nothing, and none is made twice;
 --   * a film is whole under its name, or not there, and no file system has to have links;
 --   * nothing is asked with an option of libcurl's or a header missing;
@@ -38,6 +39,7 @@ local CRUCIAL = { memory = 60, options = 80 } -- so many first ones even if --br
 local WORDED = { -- scenarios in which the service has words for a failure, which may be lost
   ["token lost"] = true, proxy = true, retries = true, errors = true, ["newer libcurl"] = true,
 }
+local DRIVING = { epoll_wait = true, epoll_ctl = true, curl_multi_socket_action = true }
 local CREDENTIALS = { api_key = "a-key", client_id = "an-id", client_secret = "a-secret" }
 
 local wanted, most = {}, USUAL
@@ -61,6 +63,19 @@ local function descriptors()
   local count = 0
   for _ in lfs.dir("/proc/self/fd") do count = count + 1 end
   return count
+end
+
+--- Watch a descriptor as a host would. False if it does not become readable.
+local function wait_until_readable(descriptor)
+  local poll, patience, readable = uv.new_poll(descriptor), uv.new_timer(), nil
+  poll:start("r", function() readable = true end)
+  uv.update_time()
+  patience:start(PATIENCE * 1000, 0, function() readable = false end)
+  repeat uv.run "once" until readable ~= nil
+  poll:close()
+  patience:close()
+  uv.run "nowait"
+  return readable
 end
 
 -- Trials -----------------------------------------------------------------------------------------
@@ -100,6 +115,9 @@ function Trial:note(what, value, err)
   else
     self.failures = self.failures + 1
     self.short = self.short or tostring(err):find("memory ran out", 1, true)
+    if self.mode == "always" and DRIVING[refusals.refused()] and err.kind == "timeout" then
+      self:complain("%s waited until its time was over: %s", what, tostring(err))
+    end
     if (what == "create" or what == "generate") and not err.maybe_created and not err.job
       and #self.service:jobs() > self.jobs then
       self:complain("%s says that there is no job, but there is: %s", what, tostring(err))
@@ -169,6 +187,7 @@ local function try(common, scenario, kind, mode, index)
   local before, began = descriptors(), uv.hrtime()
   t.successes, t.failures = 0, 0
 
+  t.mode = mode
   refusals.arm(kind, mode, index)
   local fine, why = pcall(scenario.run, t)
   local asked, refused = refusals.disarm()
@@ -263,7 +282,7 @@ local function cell(common, scenario, kind, mode)
 end
 
 local function main()
-  local common = { sleep = function(seconds) uv.sleep(math.floor(seconds * 1000)) end }
+  local common = { wait_until_readable = wait_until_readable }
   for name, value in pairs(CREDENTIALS) do common[name] = value end
   common.service = assert(mock.start { api_key = common.api_key, client_id = common.client_id,
     client_secret = common.client_secret, manual_clock = false, queue = 0, process = 0,
