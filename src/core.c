@@ -72,13 +72,18 @@ void *akl_core_check(lua_State *L, int index, const char *name) {
 static const char INSTANCE[] = "engine";
 static const char ON_CLOSE[] = "on_close";
 
+/* [-0, +0, -] Whoever watches the descriptor was told, or is another process's host. */
+static void forget_host(lua_State *L) {
+  lua_pushnil(L);
+  akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
+}
+
 /* [-0, +0, -] Let whoever watches the descriptor take his hands off it. */
 static void tell_closing(lua_State *L) {
   int top = lua_gettop(L);
   akl_lua_rawgetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
   if (lua_isfunction(L, -1)) {
-    lua_pushnil(L);
-    akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
+    forget_host(L);
     (void)lua_pcall(L, 0, 0, 0); /* closing goes on, whatever it says */
   }
   lua_settop(L, top);
@@ -147,8 +152,7 @@ struct akl_engine_box *akl_core_engine(lua_State *L) {
   if (box != NULL && box->engine != NULL) {
     if (!akl_engine_foreign(box->engine))
       return box;
-    lua_pushnil(L); /* who watches that one is the parent's host */
-    akl_lua_rawsetp(L, LUA_REGISTRYINDEX, ON_CLOSE);
+    forget_host(L);
     close_engine(box);
   }
   lua_pop(L, 1);
@@ -288,7 +292,9 @@ static int engine_stats(lua_State *L) {
 /* engine:close(): end what is under way and free everything. Closing twice is fine. */
 static int engine_close(lua_State *L) {
   const struct akl_engine_box *box = check_box(L);
-  if (box->engine != NULL && !akl_engine_foreign(box->engine))
+  if (box->engine != NULL && akl_engine_foreign(box->engine))
+    forget_host(L);
+  else if (box->engine != NULL)
     tell_closing(L);
   close_engine(check_box(L));
   return 0;
