@@ -4,6 +4,7 @@
 local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
+local preload = require "support.preload"
 local shell = require "support.shell"
 local uv = require "luv"
 
@@ -87,10 +88,7 @@ describe("the library", function()
   end)
 
   it("says so when libcurl is too old", function()
-    local library, before = t.path "old_libcurl.so", os.getenv "LD_PRELOAD"
-    shell.must_run("cc -shared -fPIC -o '%s' spec/support/old_libcurl.c", library)
-    local said = required("", {
-      environment = { LD_PRELOAD = (before and before .. " " or "") .. library } })
+    local said = required("", { environment = preload("old_libcurl", t.folder) })
     assert_says(said, "akool.lipsync needs libcurl 7.74 or later, but this is 7.73.0")
   end)
 end)

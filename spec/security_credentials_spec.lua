@@ -8,6 +8,7 @@ local lipsync = require "akool.lipsync"
 local mock = require "akool.lipsync.mock"
 local nginx = require "support.nginx"
 local options = require "akool.lipsync.options"
+local preload = require "support.preload"
 local search = require "support.secrets"
 local wire = require "support.wire"
 
@@ -370,5 +371,33 @@ describe("credentials", function()
       assert.is_nil(event.request:find("fragment", 1, true))
       assert.is_true(#event.request < 1000)
     end
+  end)
+
+  it("are wiped from memory before that is given back", function()
+    local environment = preload("unwiped", t.folder)
+    finally(function() os.remove(t.path "unwiped.so") end)
+    environment.SECRETS = table.concat({ secrets.api_key, "x-api-key: " .. secrets.api_key,
+      secrets.client_id, "mock-token-", "Authorization: Bearer mock-token-",
+      '{"clientId":', '{"clientSecret":' }, "\n")
+    local said = child.run(([[
+      local core = require "akool.lipsync.core"
+      local lipsync = require "akool.lipsync"
+      local url = %q
+      for _, given in ipairs { { api_key = %q }, { client_id = %q, client_secret = %q } } do
+        given.base_url = url
+        local client = assert(lipsync.new(given))
+        assert(client:credits())
+        client = client.core
+        assert(client:credentials("client_id", "another", "pair"))
+        assert(client:credentials("api_key", "another"))
+        assert(client:credentials("token", "another"))
+        client = nil
+        collectgarbage()
+        core.engine():close()
+        collectgarbage()
+      end
+    ]]):format(t.service.url, secrets.api_key, secrets.client_id, secrets.client_secret),
+      { environment = environment })
+    assert.equal("", said)
   end)
 end)

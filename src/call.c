@@ -431,9 +431,7 @@ void akl_call_free(struct akl_call *c) {
   struct akl_event *event;
   while ((event = akl_call_event(c)) != NULL)
     free(event);
-  if (c->body != NULL)
-    akl_wipe(c->body, strlen(c->body));
-  free(c->body);
+  akl_wipe_string(c->body);
   akl_download_free(c->download, false);
   c->body = NULL;
   c->download = NULL;

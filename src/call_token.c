@@ -14,7 +14,7 @@ static bool fetch_token(struct akl_call *c) {
                                  .to = client->exchange_at,
                                  .body = strdup(client->exchange)};
   if (fetch == NULL || parts.body == NULL) {
-    free(parts.body);
+    akl_wipe_string(parts.body);
     free(fetch);
     return false;
   }

@@ -27,21 +27,15 @@ static struct akl_headers *headers(const char *credentials, bool post) {
   return akl_headers_new(list);
 }
 
-static void wipe_string(char *s, size_t size) {
-  if (s != NULL)
-    akl_wipe(s, size);
-  free(s);
-}
-
 /* Make both lists anew with this credentials line, e.g. "x-api-key: KEY". */
-static bool set_headers(struct akl_client *c, const char *name, const char *value, size_t size) {
-  size_t room = strlen(name) + size + 1;
+static bool set_headers(struct akl_client *c, const char *name, const char *value) {
+  size_t room = strlen(name) + strlen(value) + 1;
   char *line = malloc(room);
   if (line == NULL)
     return false;
-  (void)snprintf(line, room, "%s%.*s", name, (int)size, value);
+  (void)snprintf(line, room, "%s%s", name, value);
   struct akl_headers *get = headers(line, false), *post = headers(line, true);
-  wipe_string(line, room);
+  akl_wipe_string(line);
   if (get == NULL || post == NULL) {
     akl_headers_unref(get);
     akl_headers_unref(post);
@@ -94,9 +88,9 @@ void akl_client_unref(struct akl_client *c) {
     return;
   drop_headers(c);
   akl_headers_unref(c->bare);
-  wipe_string(c->exchange, c->exchange_size);
-  wipe_string(c->given, c->given == NULL ? 0 : strlen(c->given));
-  wipe_string(c->fetched, c->fetched == NULL ? 0 : strlen(c->fetched));
+  akl_wipe_string(c->exchange);
+  akl_wipe_string(c->given);
+  akl_wipe_string(c->fetched);
   free(c->base_url);
   free(c);
 }
@@ -106,34 +100,26 @@ static bool keep(char **to, const char *words) {
   char *copy = strdup(words);
   if (copy == NULL)
     return false;
-  wipe_string(*to, *to == NULL ? 0 : strlen(*to));
+  akl_wipe_string(*to);
   *to = copy;
   return true;
 }
 
 /* Use the body of a getToken request from now on. */
-static bool set_exchange(struct akl_client *c, const char *value, size_t size) {
-  char *exchange = malloc(size + 1);
-  if (exchange == NULL)
+static bool set_exchange(struct akl_client *c, const char *value) {
+  if (!keep(&c->exchange, value))
     return false;
-  memcpy(exchange, value, size);
-  exchange[size] = '\0';
-  wipe_string(c->exchange, c->exchange_size);
-  c->exchange = exchange;
-  c->exchange_size = size;
   drop_headers(c);
   return true;
 }
 
 bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
-                            size_t size, const char *words) {
+                            const char *words) {
   bool pair = auth == AKL_AUTH_PAIR;
-  if (pair && c->auth == AKL_AUTH_PAIR && c->exchange_size == size &&
-      memcmp(c->exchange, value, size) == 0)
+  if (pair && c->auth == AKL_AUTH_PAIR && strcmp(c->exchange, value) == 0)
     return true; /* the same pair: its token stays good */
   const char *name = auth == AKL_AUTH_KEY ? "x-api-key: " : "Authorization: Bearer ";
-  if (!keep(&c->given, words) ||
-      !(pair ? set_exchange(c, value, size) : set_headers(c, name, value, size)))
+  if (!keep(&c->given, words) || !(pair ? set_exchange(c, value) : set_headers(c, name, value)))
     return false;
   c->auth = auth;
   c->tokens++;
@@ -141,7 +127,7 @@ bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char
 }
 
 bool akl_client_token(struct akl_client *c, const char *token) {
-  if (!keep(&c->fetched, token) || !set_headers(c, "Authorization: Bearer ", token, strlen(token)))
+  if (!keep(&c->fetched, token) || !set_headers(c, "Authorization: Bearer ", token))
     return false;
   c->tokens++;
   return true;

@@ -33,7 +33,6 @@ struct akl_client {
   struct akl_headers *bare;       /* counted: of a POST without credentials (getToken) */
   const struct akl_endpoint *exchange_at; /* where a token is fetched */
   char *exchange;                         /* owned: body of that request; holds the secret */
-  size_t exchange_size;
   char *given, *fetched;     /* owned: credentials as text, to be recognised; NULL if none */
   struct akl_call *fetching; /* owned: the getToken call under way, or NULL */
   struct akl_link waiting;   /* calls that wait for its token */
@@ -56,7 +55,7 @@ void akl_client_unref(struct akl_client *c);
 ** body of the getToken request; 'words' (copied) are the credentials in it. False when memory runs
 ** out. */
 bool akl_client_credentials(struct akl_client *c, enum akl_auth auth, const char *value,
-                            size_t size, const char *words);
+                            const char *words);
 
 /* Overwrite with '*' whatever of the client's credentials stands in 'text', down to pieces of 8
 ** bytes: the service's own words might repeat them. */

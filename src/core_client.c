@@ -167,9 +167,9 @@ static int client_credentials(lua_State *L) {
       return akl_core_refuse(L, AKL_CAUSE_BAD_CREDENTIALS, "client_secret", bad);
     words = lua_pushfstring(L, "%s\n%s", value, secret);
     akl_protocol_token_body(L, value, secret);
-    value = lua_tolstring(L, -1, &size);
+    value = lua_tostring(L, -1);
   }
-  if (!akl_client_credentials(c, kinds[way], value, size, words))
+  if (!akl_client_credentials(c, kinds[way], value, words))
     return luaL_error(L, "not enough memory");
   lua_pushboolean(L, 1);
   return 1;

@@ -4,7 +4,6 @@
 ** that will own them is there, and nothing may raise in between.
 */
 #include <lauxlib.h>
-#include <stdlib.h> /* free */
 #include <string.h> /* strdup */
 
 #include "core.h"
@@ -15,10 +14,8 @@
 
 /* Free the parts of a call that is not to be. */
 static void drop_parts(struct akl_call_parts *parts) {
-  if (parts->body != NULL)
-    akl_wipe(parts->body, strlen(parts->body));
   akl_download_free(parts->download, true);
-  free(parts->body);
+  akl_wipe_string(parts->body);
 }
 
 /* [-0, +1, e] Push an op of this kind that has been started. Takes over the parts. */

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h> /* OPENSSL_cleanse */
 #include <openssl/evp.h>    /* EVP_DigestUpdate */
+#include <stdlib.h>         /* free */
 #include <string.h>         /* strchr */
 
 static void write_hex(const unsigned char *digest, size_t size, char *hex) {
@@ -85,8 +86,7 @@ long akl_base64_decode(const char *text, size_t size, unsigned char *out) {
   }
   if (padding > 0 && strchr(last[padding], text[size - padding - 1]) == NULL)
     return -1;
-  int length = EVP_DecodeBlock(out, (const unsigned char *)text, (int)size);
-  return length < 0 ? -1 : length - (long)padding;
+  return EVP_DecodeBlock(out, (const unsigned char *)text, (int)size) - (long)padding;
 }
 
 void akl_base64_encode(const unsigned char *bytes, size_t size, char *out) {
@@ -99,4 +99,10 @@ bool akl_equal(const void *one, const void *other, size_t size) {
 
 void akl_wipe(void *secret, size_t size) {
   OPENSSL_cleanse(secret, size);
+}
+
+void akl_wipe_string(char *secret) {
+  if (secret != NULL)
+    akl_wipe(secret, strlen(secret));
+  free(secret);
 }

@@ -52,4 +52,7 @@ bool akl_equal(const void *one, const void *other, size_t size);
 /* Overwrite a secret that is no longer needed. */
 void akl_wipe(void *secret, size_t size);
 
+/* The same for a string, which is freed as well; NULL is fine. */
+void akl_wipe_string(char *secret);
+
 #endif

@@ -102,7 +102,7 @@ static void set_up(void) {
   settings = akl_settings_new();
   engine = akl_engine_new(akl_call_admit);
   fuzz_must(client != NULL && settings != NULL && engine != NULL &&
-                akl_client_credentials(client, AKL_AUTH_KEY, KEY, strlen(KEY), KEY),
+                akl_client_credentials(client, AKL_AUTH_KEY, KEY, KEY),
             "a client can be made");
 }
 

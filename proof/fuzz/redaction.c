@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   char *text = text_from(&in, key, token);
   char *shown = fuzz_copy(text, strlen(text));
   struct akl_client *client = akl_client_new("http://127.0.0.1", &here);
-  fuzz_must(client != NULL && akl_client_credentials(client, AKL_AUTH_KEY, key, strlen(key), key) &&
+  fuzz_must(client != NULL && akl_client_credentials(client, AKL_AUTH_KEY, key, key) &&
                 akl_client_token(client, token),
             "memory suffices");
   akl_client_redact(client, shown);
