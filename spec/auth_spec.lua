@@ -588,6 +588,14 @@ describe("an event", function()
     fixture.assert_no_secret(client)
   end)
 
+  it("shows the beginning of an address that is very long", function()
+    local base = t.service.url .. "/" .. ("long/"):rep(1000)
+    assert.is_nil((t.client { base_url = base, max_retries = 0 }:credits()))
+    local shown = assert(t.events_of("request")[1].request:match "^GET (.+)$")
+    assert.is_true(#shown > 400 and #shown < 1000)
+    assert.are.equal(base:sub(1, #shown), shown)
+  end)
+
   it("shows no api_key in anything that a refused call says", function()
     local client = t.client()
     for _, order in ipairs { { code = 1101 }, { status = 401 }, { raw = "<html>" },

@@ -5,6 +5,7 @@ local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
+local preload = require "support.preload"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
 
@@ -189,6 +190,22 @@ describe("the core", function()
       for _ = 1, 20 do core.engine():step(0.005) end
       assert.equal(1, t.service:count "info")
       op:cancel()
+    end)
+
+    it("none that has to wait for its turn among many", function()
+      local client, id, ops = client_of(t), t.job().id, {}
+      local slow = settings { poll = { first = 600, max = 600 } }
+      for i = 1, 12 do ops[i] = assert(client:poll(slow, id, 0)) end
+      local function asked()
+        for _, op in ipairs(ops) do op:hurry() end
+        core.engine():step(0)
+        step_until(function() return core.engine():stats().running == 0 end)
+        return t.service:count "info"
+      end
+      local first = asked()
+      assert.is_true(first >= 1 and first < 12, first)
+      assert.equal(first, asked())
+      for _, op in ipairs(ops) do op:cancel() end
     end)
 
     it("nothing else", function()
@@ -460,6 +477,20 @@ describe("the core", function()
       end)
     end
 
+    it("holds nothing back that had to wait for no longer than that", function()
+      local client, id = client_of(t), t.job().id
+      t.service:fail { at = "info", code = 1005 }
+      local kind, err = loop.next(assert(client:info(settings { max_retries = 0 }, id)))
+      assert.equal("failed", kind)
+      assert.equal("rate_limited", err.kind)
+      local early = assert(client:info(settings(), id))
+      assert.equal(0, core.engine():stats().running)
+      be_away(1.1)
+      local late = assert(client:info(settings(), id))
+      assert.equal(1, core.engine():stats().running)
+      for _, op in ipairs { early, late } do assert.equal("done", (loop.next(op))) end
+    end)
+
     it("still ends what got no answer in time", function()
       local client, id = client_of(t), t.job().id
       local before = t.service:count("info")
@@ -558,6 +589,26 @@ describe("the core", function()
     assert.equal("done", (loop.next(core.sleep(0))))
   end)
 
+  it("goes on when libcurl closed sockets by itself and their numbers came back", function()
+    t.service:fail { at = "credits", delay = 0.3 } -- under way while others come and go
+    local said, status, changes = child.run(([[
+      local lipsync = require "akool.lipsync"
+      local client = assert(lipsync.new { api_key = %q, base_url = %q, max_retries = 0 })
+      local task = lipsync.spawn(client.credits, client)
+      lipsync.run(function()
+        for _ = 1, 4 do
+          print(assert(client:info(%q)).status)
+          lipsync.sleep(0)
+        end
+        assert(task:join())
+      end)
+    ]]):format(secrets.api_key, t.service.url, t.completed().id), { errors = true,
+      environment = preload("closed_sockets", t.folder) })
+    assert.equal(("completed\n"):rep(4), said, changes)
+    assert.equal(0, status)
+    for _, change in ipairs { "%+", "~", "%-.*%-" } do assert.is_truthy(changes:find(change)) end
+  end)
+
   it("makes a handle only for what may run, however many wait", function()
     local client, id = client_of(t), t.completed().id
     local narrow, ops = settings { max_connections = 2 }, {}
@@ -626,6 +677,7 @@ describe("the core", function()
         download = function() return service:download(done, "out.mp4") end,
         generate = function() return service:generate(urls, "out.mp4") end,
         sleep = function() return lipsync.sleep(0) end,
+        interruption = core.interruption,
         engine = core.engine,
       }
       local held = {}
@@ -677,6 +729,20 @@ describe("the core", function()
     assert.equal("akool.lipsync.client (incomplete)\ntrue\tdone\tnil\n"
       .. "this client is not complete, or was collected\n"
       .. "these settings are not complete, or were collected\n", said)
+  end)
+
+  it("says what it is given instead, even if that has a name that is none", function()
+    local odd = setmetatable({}, { __name = {} })
+    local fine, why = pcall(core.engine().step, odd)
+    assert.is_false(fine)
+    assert.is_truthy(why:find("akool.lipsync.engine expected, got table", 1, true), why)
+  end)
+
+  it("says what is wrong with a URL, and nothing if nothing is", function()
+    assert.is_nil(core.bad_url "https://example.com/film.mp4")
+    assert.is_nil(core.bad_url "http://10.0.0.1/film.mp4") -- whose service that is for, it is not told
+    assert.equal("is empty", core.bad_url "")
+    assert.is_truthy(core.bad_url("film.mp4"):find "uploaded")
   end)
 
   it("raises when it is given something else than it takes", function()

@@ -6,6 +6,8 @@ local fixture = require "support.fixture"
 local http = require "akool.lipsync.http"
 local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
+local loop = require "akool.lipsync.loop"
+local options = require "akool.lipsync.options"
 local shell = require "support.shell"
 local uv = require "luv"
 
@@ -448,6 +450,19 @@ describe("client:download", function()
       refused(t.client():download(job, out, ONCE))
     end)
 
+    it("keeps its part while the way to the rest is misspelt", function()
+      local client = assert(core.client("http://203.0.113.7", true))
+      assert(client:credentials("api_key", fixture.secrets.api_key))
+      local settings = options.settings(options.merge(nil, { allow_http = true, proxy = "bad://x" }))
+      write(out .. ".part", "what came so far")
+      write(out .. ".part.etag", '"strong"')
+      local kind, err = loop.next(assert(client:download(settings, "http://203.0.113.7/x.mp4", out)))
+      assert.equal("failed", kind)
+      assert.equal("bad_proxy", err.name)
+      assert.equal("what came so far", fixture.read(out .. ".part"))
+      assert.equal('"strong"', fixture.read(out .. ".part.etag"))
+    end)
+
     it("takes nothing from a part of unknown origin", function()
       local job, bytes = result_of(t, SIZE)
       for _, size in ipairs { 10, SIZE, 2 * SIZE } do
@@ -858,6 +873,14 @@ describe("client:download", function()
       end })
       right(file, err, bytes)
       assert.is_true(told >= 2 and last > 0)
+    end)
+
+    it("tells no more often than ten times a second", function()
+      local job = result_of(t, 60000)
+      t.service:fail { at = "file", drip = { bytes = 1000, every = 0.01 } }
+      local told, began = 0, core.now()
+      assert(t.client():download(job, out, { on_progress = function() told = told + 1 end }))
+      assert.is_true(told <= (core.now() - began) * 10 + 1, told)
     end)
 
     it("counts what an earlier download left", function()

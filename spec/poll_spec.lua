@@ -1,9 +1,11 @@
 -- Following a job is polite and quick: when it is asked about, what is told of the answers, what is
 -- endured and what is not, and how the following ends. Shown with poll, wait and generate.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local lipsync = require "akool.lipsync"
+local preload = require "support.preload"
 
 local CLOSES = tonumber(_VERSION:match("%d%.%d")) >= 5.4 -- leaving a for loop closes its iterator
 local UNKNOWN = "66160f989dfc997ac289037b"
@@ -247,22 +249,28 @@ describe("client:poll", function()
     end)
 
     it("nothing of a status that is not documented, and goes on", function()
-      local client = t.client()
-      local job = t.job(client)
-      t.service:set(job.id, { video_status = 7 })
-      local seen
-      lipsync.run(function()
-        local following = lipsync.spawn(follow, client, job)
-        eventually(function() return t.service:count "info" >= 5 end)
-        t.service:set(job.id, { video_status = 2 })
-        eventually(function()
-          local events = t.events_of "status"
-          return #events > 0 and events[#events].status == "processing"
+      for _, number in ipairs { 7, 0, -1 } do
+        local client = t.client()
+        local job = t.job(client)
+        t.events = {}
+        t.service:set(job.id, { video_status = number })
+        local seen
+        lipsync.run(function()
+          local following = lipsync.spawn(follow, client, job)
+          eventually(function() return #t.events_of "answer" >= 5 end)
+          t.service:set(job.id, { video_status = 2 })
+          eventually(function()
+            local events = t.events_of "status"
+            return #events > 0 and events[#events].status == "processing"
+          end)
+          t.service:set(job.id, { video_status = 3 })
+          seen = following:join()
         end)
-        t.service:set(job.id, { video_status = 3 })
-        seen = following:join()
-      end)
-      assert.same({ "processing", "completed" }, seen)
+        assert.same({ "processing", "completed" }, seen)
+        local event = t.events_of("status")[1]
+        assert.equal(number, event.number)
+        assert.equal("unknown", event.status)
+      end
     end)
   end)
 
@@ -451,11 +459,37 @@ describe("client:poll", function()
       end
     end)
 
+    it("after two minutes of failures, and no fewer than max_retries allows", function()
+      t.service:fail { at = "info", status = 500, times = "always" }
+      local id = t.job().id
+      for first, retries in pairs { [10] = 1, [90] = 3 } do
+        local said = child.run(([[
+          local core = require "akool.lipsync.core"
+          local lipsync = require "akool.lipsync"
+          local times = 0
+          local client = assert(lipsync.new { api_key = %q, base_url = %q, max_retries = %d,
+            timeout = 1e5, connect_timeout = 1e5, wait_timeout = 1e4,
+            poll = { first = %d, max = %d, factor = 1, jitter = 0 },
+            on_event = function(event) if event.type == "request" then times = times + 1 end end })
+          local began = core.now()
+          local job, err = client:wait(%q)
+          print(job, err.kind, times, core.now() - began)
+        ]]):format(fixture.secrets.api_key, t.service.url, retries, first, first, id),
+          { environment = preload("fast_clock", t.folder) })
+        local kind, times, took = said:match "^nil\t(%a+)\t(%d+)\t([%d.]+)\n$"
+        assert.equal("server", kind, said)
+        assert.is_true(tonumber(took) >= 120, said)
+        assert.is_true(tonumber(times) > retries, said)
+      end
+    end)
+
     it("at once when max_retries is 0", function()
       local client = t.client { max_retries = 0 }
       local job = t.job(client)
       t.service:fail { at = "info", status = 500 }
-      assert.same({ "error" }, (follow(client, job)))
+      local seen, err = follow(client, job.id)
+      assert.same({ "error" }, seen)
+      assert.same({ id = job.id }, err.job) -- nothing else is known of it
       assert.equal(1, t.service:count "info")
     end)
 

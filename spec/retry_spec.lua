@@ -1,10 +1,12 @@
 -- What may safely be repeated is repeated: after which failures, how often, how long after each
 -- other, and within which budget. Shown with info, which may always be repeated.
 
+local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local http = require "akool.lipsync.http"
 local lipsync = require "akool.lipsync"
+local preload = require "support.preload"
 local uv = require "luv"
 
 local INFO = "/api/open/v3/content/video/infobymodelid?video_model_id="
@@ -133,6 +135,27 @@ describe("client:info", function()
         assert.is_true(errors[i].retryable)
         assert.equal(job.id, errors[i].job.id)
       end
+    end)
+
+    it("waits ever longer, and never longer than 20 s", function()
+      t.service:fail { at = "info", status = 500, times = "always" }
+      local said = child.run(([[
+        local lipsync = require "akool.lipsync"
+        local client = assert(lipsync.new { api_key = %q, base_url = %q, max_retries = 12,
+          timeout = 1e5, connect_timeout = 1e5,
+          on_event = function(event) if event.wait then print(event.wait) end end })
+        local job, err = client:info(%q)
+        print(job, err.http_status)
+      ]]):format(fixture.secrets.api_key, t.service.url, t.job().id),
+        { environment = preload("fast_clock", t.folder) })
+      local waits, longest = 0, 0
+      for wait in said:gmatch "([%d.e-]+)\n" do
+        waits, longest = waits + 1, math.max(longest, tonumber(wait))
+        if waits == 12 then break end
+      end
+      assert.equal(12, waits, said)
+      assert.is_true(longest > 1 and longest <= 20, said)
+      assert.is_truthy(said:find("\nnil\t500\n$"), said)
     end)
 
     it("tells of every wait beforehand, and keeps to it", function()

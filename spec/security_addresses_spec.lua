@@ -339,6 +339,7 @@ describe("a private address", function()
       "ALL_PROXY=P no_proxy=*",
       "http_proxy=P no_proxy=example", -- the domain that the name is of
       "http_proxy=P no_proxy=other,,.example",
+      "http_proxy=P no_proxy=x,*",
     } do
       local environment = {}
       for key, value in words:gmatch("(%S+)=(%S+)") do
@@ -352,13 +353,21 @@ describe("a private address", function()
 
   it("is for a proxy to judge, if the environment takes out other names only", function()
     local name = elsewhere.name("7f000001")
-    for _, others in ipairs { "xample", "a." .. name, ",", "4-7f000001.example" } do
+    for _, others in ipairs { "xample", "a." .. name, ",", "4-7f000001.example", "x" } do
       t.service:reset()
       local url = ("http://%s:%d/x.mp4"):format(name, t.service.port)
       local environment = { http_proxy = t.service.url, no_proxy = others }
       assert.equal("result_expired\n", said_of({ url }, { environment = environment }), others)
       assert.equal(1, t.service:count())
     end
+  end)
+
+  it("is for the next proxy to judge where the first one is nothing but a name", function()
+    local url = ("http://%s:%d/x.mp4"):format(elsewhere.name("7f000001"), t.service.port)
+    local environment = { http_proxy = "", all_proxy = t.service.url, no_proxy = "",
+      NO_PROXY = "example.org" }
+    assert.equal("result_expired\n", said_of({ url }, { environment = environment }))
+    assert.equal(1, t.service:count())
   end)
 
   it("is not reached by a connection that a less strict client left open", function()

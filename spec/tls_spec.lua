@@ -106,6 +106,11 @@ for _, version in ipairs {
       assert.equal(2, t.service:count("token"))
     end)
 
+    it("an answer may come in pieces whose sum nobody tells", function()
+      t.service:fail { at = "credits", framing = "chunked" }
+      assert(held.client():credits())
+    end)
+
     it("connections are kept and used again", function()
       local client = held.client { user_agent = "six" }
       for _ = 1, 6 do assert(client:credits()) end

@@ -82,6 +82,13 @@ describe("on the wire", function()
       .. answer({ "HTTP/1.1 200 OK", length(CREDITS) }, CREDITS)))
   end)
 
+  it("an answer that changes to another protocol, which nobody asked for, is none", function()
+    local found, err = credits(answer({ "HTTP/1.1 101 Switching Protocols", length(CREDITS) },
+      CREDITS))
+    assert.is_nil(found)
+    assert.truthy(err.kind)
+  end)
+
   it("an answer whose end is told by nothing but the connection's is not believed", function()
     local found, err = credits(answer({ "HTTP/1.1 200 OK", "X: y" }, CREDITS), true)
     assert.is_nil(found)
@@ -122,6 +129,10 @@ describe("on the wire", function()
       local seconds = refused(" " .. soon, date)
       assert.is_true(seconds > 0 and seconds <= 30, date)
     end
+    local found, err = credits(answer { "HTTP/1.1 503 No", "Retry-After: " .. soon,
+      "Content-Length: 0" })
+    assert.is_nil(found)
+    assert.is_true(err.retry_after > 0 and err.retry_after <= 30)
   end)
 
   describe("a download", function()

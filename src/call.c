@@ -8,7 +8,7 @@
 
 void akl_call_news(struct akl_call *c) {
   struct akl_engine *e = c->engine;
-  if (e == NULL || !akl_link_alone(&c->news))
+  if (!akl_link_alone(&c->news))
     return;
   akl_link_append(&e->news, &c->news);
   akl_engine_wake(e);
@@ -113,7 +113,7 @@ static void on_timer(struct akl_timer *timer, akl_usec now) {
     akl_poll_expired(c);
   else if (c->kind == AKL_SLEEP)
     akl_call_over(c);
-  else if (c->state == AKL_PAUSED)
+  else /* paused: in all other states it waits for its deadline only */
     akl_call_begin(c);
 }
 
@@ -384,7 +384,7 @@ void akl_call_start(struct akl_call *c, akl_usec wait) {
 ** connections or files. */
 static void disown(struct akl_call *c) {
   c->transfer = NULL;
-  if (c->download != NULL && c->download->file.fd >= 0) {
+  if (c->download != NULL) {
     (void)close(c->download->file.fd);
     c->download->file.fd = -1;
   }

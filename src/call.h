@@ -17,6 +17,7 @@
 #include "client.h"
 #include "engine.h"
 #include "settings.h"
+#include "url.h"
 
 enum akl_call_kind {
   AKL_CREATE,
@@ -59,7 +60,8 @@ struct akl_event {
 
 /* What only a download has. */
 struct akl_download {
-  char *url; /* owned */
+  char *url;              /* owned */
+  struct akl_url address; /* what it says */
   struct akl_file file;
   int64_t progressed; /* bytes at the last failure */
   akl_usec told;      /* when progress was last told */
@@ -153,9 +155,9 @@ struct akl_event *akl_call_event(struct akl_call *c);
 /* Free all it holds; cancels it first if need be. */
 void akl_call_free(struct akl_call *c);
 
-/* What a download of 'url' (copied) has beyond other calls, its file not open yet; NULL when memory
-** runs out. */
-struct akl_download *akl_download_new(const char *url);
+/* What a download of 'url' (copied), which says 'address', has beyond other calls, its file not open
+** yet; NULL when memory runs out. */
+struct akl_download *akl_download_new(const char *url, const struct akl_url *address);
 
 /* Free what only a download has, and the part of its file unless 'keep'; NULL is fine. */
 void akl_download_free(struct akl_download *d, bool keep);

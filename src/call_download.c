@@ -76,22 +76,19 @@ static void on_progress(struct akl_transfer *t) {
 bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
   struct akl_download *d = c->download;
   struct akl_file *f = &d->file;
-  struct akl_url url;
   struct akl_headers *headers = NULL;
-  if (akl_url_check(d->url, strlen(d->url), &url) != NULL)
-    return false;
   if (f->size > 0 && f->etag[0] == '\0' && !akl_file_restart(f))
     return false;
   if (f->size > 0 && (headers = range_headers(f)) == NULL)
     return false;
   akl_error_clear(&f->error);
   bool checked = c->client->url.reach == AKL_PUBLIC && !c->settings->allow_private;
-  const char *proxy = checked ? proxy_of(c->settings, &url) : NULL;
+  const char *proxy = checked ? proxy_of(c->settings, &d->address) : NULL;
   struct akl_request request = {.url = d->url,
                                 .settings = c->settings,
                                 .headers = headers,
-                                .loopback = url.reach == AKL_LOOPBACK,
-                                .plain = !url.https,
+                                .loopback = d->address.reach == AKL_LOOPBACK,
+                                .plain = !d->address.https,
                                 .proxy = proxy,
                                 .checked = checked,
                                 .guard = checked && proxy[0] == '\0',
@@ -105,10 +102,8 @@ bool akl_download_prepare(struct akl_call *c, struct akl_transfer *t) {
 }
 
 unsigned akl_download_lane(const struct akl_call *c) {
-  struct akl_url url;
   /* Lanes of their own, the upper half: a call with a limit must not wait behind a body without. */
-  bool fine = akl_url_check(c->download->url, strlen(c->download->url), &url) == NULL;
-  return AKL_LANES / 2 + (fine ? akl_engine_lane(url.host) : 0);
+  return AKL_LANES / 2 + akl_engine_lane(c->download->address.host);
 }
 
 /* We asked for what comes after what we have, and there is nothing. Either we have all of it, from a
@@ -134,11 +129,10 @@ bool akl_download_ended(struct akl_call *c, struct akl_transfer *t, struct akl_e
   if (t->status == 403 || t->status == 404 || t->status == 410) {
     akl_error_set(error, AKL_CAUSE_RESULT_EXPIRED, "The result's address answered with HTTP %d.",
                   t->status);
+    error->http_status = t->status;
   } else {
     akl_error_http(error, t->status, t->retry_after, "downloading a result");
   }
-  if (error->kind != AKL_KIND_IO)
-    error->http_status = t->status;
   return false;
 }
 
@@ -151,24 +145,16 @@ void akl_download_note_progress(struct akl_call *c) {
 }
 
 void akl_download_abandon(struct akl_call *c) {
-  bool resumable = true;
-  switch (c->error.kind) {
-  case AKL_KIND_IO:
-  case AKL_KIND_PROTOCOL:
-  case AKL_KIND_INVALID:
-    resumable = false;
-    break;
-  default:
-    break;
-  }
+  bool resumable = c->error.kind != AKL_KIND_IO && c->error.kind != AKL_KIND_PROTOCOL;
   akl_file_close(&c->download->file, resumable && c->settings->resume);
 }
 
-struct akl_download *akl_download_new(const char *url) {
+struct akl_download *akl_download_new(const char *url, const struct akl_url *address) {
   struct akl_download *d = calloc(1, sizeof *d);
   if (d == NULL)
     return NULL;
   d->file.fd = -1;
+  d->address = *address;
   d->url = strdup(url);
   if (d->url == NULL) {
     free(d);

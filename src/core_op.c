@@ -107,10 +107,6 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
   struct akl_reading *r = &box->reading;
   struct akl_call *c = t->owner;
   int top = lua_gettop(L);
-  if (c == NULL) {
-    akl_engine_recycle(e, t);
-    return;
-  }
   lua_pushvalue(L, engine + 1);
   lua_pushvalue(L, engine);
   if (c->kind == AKL_TOKEN)

@@ -133,20 +133,20 @@ int akl_core_credits(lua_State *L) {
   return start(L, AKL_CREDITS, &parts, 0);
 }
 
-/* What is wrong with the URL of a result. */
+/* What is wrong with the URL of a result; 'to' is what it says. */
 static const char *bad_result(const struct akl_client *c, const struct akl_settings *s,
-                              const char *url, size_t size, enum akl_cause *cause) {
-  struct akl_url parsed;
-  const char *bad = akl_url_check(url, size, &parsed);
+                              const char *url, size_t size, struct akl_url *to,
+                              enum akl_cause *cause) {
+  const char *bad = akl_url_check(url, size, to);
   *cause = AKL_CAUSE_BAD_RESULT_URL;
   if (bad != NULL)
     return bad;
-  bool private = parsed.reach != AKL_PUBLIC;
+  bool private = to->reach != AKL_PUBLIC;
   if (private && c->url.reach == AKL_PUBLIC && !s->allow_private) {
     *cause = AKL_CAUSE_PRIVATE_ADDRESS;
     return "points at a private address, which no result of a public service should";
   }
-  if (!parsed.https && parsed.reach != AKL_LOOPBACK && !s->allow_http)
+  if (!to->https && to->reach != AKL_LOOPBACK && !s->allow_http)
     return "is plain http";
   return NULL;
 }
@@ -156,13 +156,14 @@ int akl_core_download(lua_State *L) {
   struct akl_call_parts parts = {.client = akl_core_check_client(L, 1),
                                  .settings = akl_core_check_settings(L, 2)};
   size_t url_size, path_size;
+  struct akl_url address;
   enum akl_cause cause;
   const char *url = luaL_checklstring(L, 3, &url_size);
   const char *path = luaL_checklstring(L, 4, &path_size);
   size_t id_size = 0;
   const char *id = luaL_optlstring(L, 5, "", &id_size);
   bool wants_progress = lua_toboolean(L, 6);
-  const char *bad = bad_result(parts.client, parts.settings, url, url_size, &cause);
+  const char *bad = bad_result(parts.client, parts.settings, url, url_size, &address, &cause);
   if (bad != NULL)
     return akl_core_refuse(L, cause, "The result's URL", bad);
   if (strlen(path) != path_size)
@@ -173,7 +174,7 @@ int akl_core_download(lua_State *L) {
   struct akl_error error = {0};
   memcpy(op->job, id, id_size + 1);
   parts.job = op->job;
-  parts.download = akl_download_new(url);
+  parts.download = akl_download_new(url, &address);
   if (parts.download == NULL)
     return out_of_memory(L, &parts);
   parts.download->wants_progress = wants_progress;

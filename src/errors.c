@@ -151,12 +151,12 @@ void akl_error_uncertain(struct akl_error *e) {
   e->maybe_created = true;
   e->retryable = false;
   if (e->message != NULL) {
-    size_t said = strlen(e->message), old = strlen(e->advice), room = said + strlen(advice) + 1;
-    char *message = realloc(e->message, room);
+    size_t said = strlen(e->message) - strlen(e->advice); /* with which every message ends */
+    size_t room = said + strlen(advice) + 1;
+    char *message = malloc(room);
     if (message != NULL) {
-      if (said >= old && strcmp(message + said - old, e->advice) == 0)
-        said -= old;
-      (void)snprintf(message + said, room - said, "%s", advice);
+      (void)snprintf(message, room, "%.*s%s", (int)said, e->message, advice);
+      free(e->message);
       e->message = message;
     }
   }

@@ -90,7 +90,7 @@ bool akl_retry_wait(const struct akl_error *error, unsigned retry, unsigned max_
       error->retry_after > LONGEST_PAUSE)
     return false;
   double longest = FIRST_RETRY;
-  for (unsigned i = 0; i < retry && longest < LONGEST_RETRY; i++)
+  for (unsigned i = 0; i < retry; i++)
     longest *= 2;
   double seconds = dice * (longest < LONGEST_RETRY ? longest : LONGEST_RETRY);
   if (seconds < error->retry_after)

@@ -112,7 +112,7 @@ bool akl_poller_opened(struct akl_poller *p, int fd) {
 }
 
 bool akl_poller_was_up(const struct akl_poller *p, int fd) {
-  return fd >= 0 && (size_t)fd < p->count && p->slots[fd].was_up;
+  return fd >= 0 && p->slots[fd].was_up;
 }
 
 void akl_poller_closing(struct akl_poller *p, int fd) {

@@ -103,11 +103,10 @@ static bool open_part(struct akl_file *f, struct akl_error *error) {
 /* Weak ETags ("W/...") do not promise equal bytes. What it says will be sent as a header, so it has
 ** no control characters in it. */
 static bool is_strong(const char *etag) {
-  size_t size = 0;
-  for (; etag[size] != '\0'; size++)
-    if ((unsigned char)etag[size] < 0x20 || etag[size] == 0x7f)
+  for (const char *c = etag; *c != '\0'; c++)
+    if ((unsigned char)*c < 0x20 || *c == 0x7f)
       return false;
-  return etag[0] == '"' && size < AKL_ETAG_MAX;
+  return etag[0] == '"';
 }
 
 static void read_note(struct akl_file *f) {
@@ -149,7 +148,7 @@ static bool digest_part(struct akl_file *f) {
       seen += got;
   }
   free(chunk);
-  return got >= 0 && seen == f->size;
+  return seen == f->size;
 }
 
 bool akl_file_restart(struct akl_file *f) {

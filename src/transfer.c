@@ -308,17 +308,11 @@ struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec 
   akl_link_init(&t->link);
   t->poller = poller;
   t->clock = clock;
-  t->easy = curl_easy_init();
-  if (t->easy == NULL) {
-    free(t);
-    return NULL;
-  }
   /* Until 8.8 the session cache of libcurl frees memory twice when memory runs out. Asked only here:
   ** libcurl writes a list of all its libraries for an answer. */
   unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
   t->resumes = version >= 0x080800;
   t->remembers = version >= 0x075400 && version < 0x080100;
-  t->fresh = true;
   return t;
 }
 
@@ -455,8 +449,6 @@ static bool set_get(struct akl_transfer *t) {
 ** it cannot say that memory ran out in it, and then leaves half of the defaults unset: an upload
 ** buffer of no bytes, for one, with which an exchange hangs. */
 static bool set_nothing(struct akl_transfer *t) {
-  if (t->fresh)
-    return true;
   CURL *easy = curl_easy_init();
   if (easy == NULL)
     return false;
@@ -468,7 +460,7 @@ static bool set_nothing(struct akl_transfer *t) {
 static bool set_all(struct akl_transfer *t, const struct akl_request *r) {
   if (!set_nothing(t))
     return false;
-  t->fresh = t->shows_headers = false;
+  t->shows_headers = false;
   if (!set_callbacks(t) || !set_safety(t, r) || !set_tls(t, r->settings) || !set_exchange(t, r))
     return false;
   if (r->body != NULL)

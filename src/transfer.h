@@ -46,7 +46,7 @@ struct akl_transfer {
   struct akl_timer timer;    /* the engine's: enforces limit and stall */
   struct akl_poller *poller; /* borrowed from the engine, as is the clock */
   const akl_usec *clock;
-  CURL *easy;                              /* owned */
+  CURL *easy;                              /* owned; NULL until it is set up */
   CURLU *address;                          /* owned: what 'url' says, read by 'easy' */
   char *url, *path;                        /* owned: of the last request with a query */
   void *owner;                             /* whoever is told when it ends; NULL: nobody */
@@ -56,7 +56,6 @@ struct akl_transfer {
   struct akl_settings *settings; /* counted: what the handle was prepared for */
   struct akl_headers *headers;   /* counted */
   struct curl_slist first;       /* the header line that settings have, before those of 'headers' */
-  bool fresh;                    /* none of our options have been set yet */
   bool resumes;                  /* TLS sessions may be kept */
   bool remembers;                /* this libcurl does not forget the last header of an exchange */
   bool has_bundle; /* libcurl's file of certificates can be read; once 'settings' is set */
@@ -90,7 +89,7 @@ struct akl_transfer {
   char words[CURL_ERROR_SIZE]; /* libcurl's own description of a failure */
 };
 
-/* A new transfer with an easy handle, or NULL when memory runs out. */
+/* A new transfer, or NULL when memory runs out. */
 struct akl_transfer *akl_transfer_new(struct akl_poller *poller, const akl_usec *clock);
 
 /* The moment that the headers of its answer name as theirs, or -1. */
