@@ -127,6 +127,9 @@ describe("the core", function()
     assert.equal(0, engine:timeout()) -- there is news
     repeat until not engine:ready()
     assert.is_nil(engine:timeout())
+    assert.equal("done", (loop.next(client_of(t):credits(settings()))))
+    engine:step(0)
+    assert.is_nil(engine:timeout()) -- a connection that is kept wants nothing
   end)
 
   it("tells a host, the last that asked for it and once, before its descriptor closes", function()

@@ -4,6 +4,7 @@ local cjson = require "cjson"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local http = require "akool.lipsync.http"
+local lipsync = require "akool.lipsync"
 local wire = require "support.wire"
 
 local CREDITS = '{"code":1000,"msg":"OK","data":{"credit":7}}'
@@ -245,6 +246,21 @@ describe("on the wire", function()
         assert.truthy(err.kind)
       end
     end)
+  end)
+
+  it("as many connections are kept as were open at once", function()
+    local client, list, jobs = t.client { max_connections = 290 }, {}, 290
+    for i = 1, jobs do list[i] = i end
+    t.service:fail { at = "credits", delay = 1, times = jobs } -- so that all are under way at once
+    local _, errors = lipsync.map(list, function() return client:credits() end,
+      { concurrency = jobs })
+    assert.same({}, errors)
+    local seen, used = {}, 0
+    for _, request in ipairs(t.service:requests "credits") do
+      if not seen[request.connection] then used = used + 1 end
+      seen[request.connection] = true
+    end
+    assert.equal(used, t.service:connections())
   end)
 
   it("a connection is kept for as many as are asked for at once", function()

@@ -109,10 +109,8 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
   int top = lua_gettop(L);
   lua_pushvalue(L, engine + 1);
   lua_pushvalue(L, engine);
-  if (c->kind == AKL_TOKEN)
-    lua_pushnil(L);
-  else
-    akl_core_push_op(L, engine, c); /* keeps the op alive while its answer is read */
+  /* Keeps the op alive while its answer is read. The call that fetches a token has none: nil. */
+  akl_core_push_op(L, engine, c);
   struct akl_op *op = lua_touserdata(L, -1);
   if (op == NULL && c->kind != AKL_TOKEN) {
     akl_call_cancel(c, AKL_CAUSE_CANCELLED, "nobody waits for it any more");

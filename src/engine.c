@@ -7,7 +7,6 @@ enum {
   CONNECTIONS_KEPT = 256, /* idle connections kept open, if nobody asks for more at once */
   STREAMS_MAX = 100, /* exchanges at once on one HTTP/2 connection; every server allows these */
   SLOWEST = 16,      /* bytes a second: a download that is slower has stalled */
-  BATCH = 128,       /* sockets looked at in one turn */
 };
 
 /* {====== Callbacks of libcurl: they note, they do not act ====== */
@@ -69,9 +68,8 @@ struct akl_engine *akl_engine_new(bool (*admit)(struct akl_link *who)) {
   return NULL;
 }
 
+/* NULL is fine: libcurl looks for itself. */
 static void free_multi(CURLM *multi) {
-  if (multi == NULL)
-    return;
   (void)curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, NULL);
   (void)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, NULL);
   (void)curl_multi_cleanup(multi);
@@ -339,9 +337,8 @@ static bool has_something(const struct akl_engine *e) {
 
 /* Look at the sockets, waiting up to 'timeout' for news of them. */
 static bool look(struct akl_engine *e, akl_usec timeout) {
-  struct akl_ready ready[BATCH];
-  int count =
-      akl_poller_settle(&e->poller) ? akl_poller_wait(&e->poller, timeout, ready, BATCH) : -1;
+  struct akl_ready ready[AKL_READY_MAX];
+  int count = akl_poller_settle(&e->poller) ? akl_poller_wait(&e->poller, timeout, ready) : -1;
   if (count < 0) {
     end_all(e);
     return false;
@@ -393,7 +390,7 @@ void akl_engine_settle(struct akl_engine *e) {
   bool fine = akl_poller_settle(&e->poller);
   if (has_something(e) || next <= e->now)
     fine = akl_poller_wake(&e->poller) && fine;
-  else if (next != AKL_NEVER)
+  else
     fine = akl_poller_arm(&e->poller, next) && fine;
   if (!fine) {
     end_all(e);

@@ -26,17 +26,12 @@ static bool add(int set, int fd) {
 
 bool akl_poller_open(struct akl_poller *p) {
   p->armed = AKL_NEVER;
-  p->timer = p->wake = -1;
   p->set = epoll_create1(EPOLL_CLOEXEC);
-  if (p->set >= 0)
-    p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-  if (p->timer >= 0)
-    p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (p->wake >= 0 && add(p->set, p->timer) && add(p->set, p->wake))
+  p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (add(p->set, p->timer) && add(p->set, p->wake)) /* which fails if one of them is -1 */
     return true;
-  int why = errno;
   akl_poller_close(p);
-  errno = why;
   return false;
 }
 
@@ -175,16 +170,13 @@ void akl_poller_alarm(int wake) {
 
 /* A timeout for epoll_wait: whole milliseconds, rounded up so that we never wake just too early. */
 static int milliseconds(akl_usec timeout) {
-  if (timeout <= 0)
-    return 0;
   return timeout / 1000 >= INT_MAX ? INT_MAX : (int)((timeout + 999) / 1000);
 }
 
-int akl_poller_wait(struct akl_poller *p, akl_usec timeout, struct akl_ready *ready, int most) {
-  enum { BATCH = 128 };
-  struct epoll_event events[BATCH];
+int akl_poller_wait(struct akl_poller *p, akl_usec timeout, struct akl_ready ready[AKL_READY_MAX]) {
+  struct epoll_event events[AKL_READY_MAX];
   uint64_t ticks;
-  int found = epoll_wait(p->set, events, most < BATCH ? most : BATCH, milliseconds(timeout));
+  int found = epoll_wait(p->set, events, AKL_READY_MAX, milliseconds(timeout));
   if (found < 0)
     return errno == EINTR ? 0 : -1;
 

@@ -16,6 +16,7 @@
 #include "timers.h"
 
 enum { AKL_READ = 1, AKL_WRITE = 2, AKL_ERROR = 4 };
+enum { AKL_READY_MAX = 128 }; /* sockets of which a wait tells */
 
 struct akl_slot; /* what we know of one descriptor */
 
@@ -67,9 +68,9 @@ bool akl_poller_wake(struct akl_poller *p);
 /* The same, from a signal's handler or another thread: 'wake' is the poller's, which is open. */
 void akl_poller_alarm(int wake);
 
-/* Wait up to 'timeout' for news of sockets and write up to 'most' of them to 'ready'. Wake-ups and
-** armed moments end the wait and are used up. Returns how many; 0 also when a signal came; -1 when
-** the system refuses. */
-int akl_poller_wait(struct akl_poller *p, akl_usec timeout, struct akl_ready *ready, int most);
+/* Wait up to 'timeout', which is not negative, for news of sockets, and write them to 'ready'. Wake-ups
+** and armed moments end the wait and are used up. Returns how many; 0 also when a signal came; -1
+** when the system refuses. */
+int akl_poller_wait(struct akl_poller *p, akl_usec timeout, struct akl_ready ready[AKL_READY_MAX]);
 
 #endif
