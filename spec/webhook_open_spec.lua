@@ -190,6 +190,20 @@ describe("a delivery that is wrong", function()
   end)
 end)
 
+describe("a delivery's text", function()
+  it("is sealed whatever it is, and opened, up to a length that no event has", function()
+    local id, secret = CLIENT.client_id, CLIENT.client_secret
+    for _, text in ipairs { "", "x", ("x"):rep(32 * 1024) } do
+      local signature, blocks = core.seal_delivery(id, secret, "1", "2", text)
+      local fine, opened = core.open_delivery(id, secret, "1", "2", signature, blocks)
+      assert.is_true(fine)
+      assert.equal(text, opened)
+    end
+    assert.has_error(function() core.seal_delivery(id, secret, "1", "2", ("x"):rep(32769)) end)
+    assert.has_error(function() core.open_delivery(id, secret, "1", "2", "", ("x"):rep(65537)) end)
+  end)
+end)
+
 describe("credentials for webhooks", function()
   it("have to be there, and fit for a key: that error helps", function()
     local _, err = webhook.open("", options { client_secret = ("x"):rep(20) })

@@ -97,8 +97,7 @@ bool akl_delivery_seal(const struct akl_sealing *s, struct akl_piece text, char 
   if (plain == NULL)
     return false;
   unsigned char *cipher = plain + size;
-  if (text.size > 0)
-    memcpy(plain, text.bytes, text.size);
+  memcpy(plain, text.bytes, text.size);
   memset(plain + text.size, (int)(size - text.size), size - text.size);
   make_iv(s, iv);
   bool fine = akl_aes_cbc(true, &s->client_secret, iv, plain, size, cipher);

@@ -98,6 +98,36 @@ for _, entry in ipairs(cjson.decode(read(build .. "/plain/compile_commands.json"
 end
 assert(#mutants > 0, "there is no jump there")
 
+-- Reasons for survivors: a line "REASON:", then, indented, lines "file, jump N always|never: code"
+-- that it is for, the Nth jump of that line.
+local reasons, reason = {}, nil
+for line in io.lines("proof/mutants/survivors.txt") do
+  local what = line:match("^%s+(src/.+)$")
+  if what then
+    reasons[what] = { text = reason, used = false }
+  elseif line:find("^[^%s#]") then
+    reason = line:gsub(":$", "")
+  end
+end
+
+local code = {} -- the lines of each file
+
+for _, mutant in ipairs(mutants) do
+  if not code[mutant.file] then
+    local lines = {}
+    for line in io.lines(mutant.file) do lines[#lines + 1] = line:match("^%s*(.*)$") end
+    code[mutant.file] = lines
+  end
+  mutant.code = code[mutant.file][mutant.line]
+  local known = reasons[("%s, %s: %s"):format(mutant.file, mutant.change, mutant.code)]
+  if known then mutant.reason, known.used = known.text, true end
+end
+for what, known in pairs(reasons) do
+  if not (known.used or only) then
+    print(("A reason is given for %s\n  which is gone"):format(what))
+  end
+end
+
 -- A sample: the first `count` of a shuffle that the seed decides.
 local whole = #mutants
 if count < whole then
@@ -107,31 +137,6 @@ if count < whole then
     mutants[i], mutants[j] = mutants[j], mutants[i]
   end
   for i = whole, count + 1, -1 do mutants[i] = nil end
-end
-
--- Reasons for survivors: a line "REASON:", then, indented, lines "file, jump N always|never: code"
--- that it is for, the Nth jump of that line.
-local reasons, reason = {}, nil
-for line in io.lines("proof/mutants/survivors.txt") do
-  local what = line:match("^%s+(src/.+)$")
-  if what then
-    reasons[what] = reason
-  elseif line:find("^[^%s#]") then
-    reason = line:gsub(":$", "")
-  end
-end
-
-local function code_at(file, number)
-  local at = 0
-  for line in io.lines(file) do
-    at = at + 1
-    if at == number then return (line:gsub("^%s+", "")) end
-  end
-end
-
-for _, mutant in ipairs(mutants) do
-  mutant.code = code_at(mutant.file, mutant.line)
-  mutant.reason = reasons[("%s, %s: %s"):format(mutant.file, mutant.change, mutant.code)]
 end
 
 -- Who may notice ---------------------------------------------------------------------------------
@@ -161,7 +166,7 @@ table.sort(watchers, function(a, b) return a.name < b.name end)
 local function succeeds(log, command, ...)
   local me, output = coroutine.running(), assert(uv.fs_open(log, "w", tonumber("644", 8)))
   assert(uv.spawn(command, { args = { ... }, stdio = { nil, output, output } },
-    function(code, signal) assert(coroutine.resume(me, code == 0 and signal == 0)) end))
+    function(status, signal) assert(coroutine.resume(me, status == 0 and signal == 0)) end))
   uv.fs_close(output)
   return coroutine.yield()
 end
