@@ -239,6 +239,18 @@ describe("the core", function()
       told)
   end)
 
+  it("asks no more about a job that failed", function()
+    local id = t.job().id
+    t.service:set(id, { video_status = 4 })
+    local op = assert(client_of(t):poll(settings(), id))
+    step_until(function() return op:over() end)
+    assert.equal("status", (op:next()))
+    local kind, job = op:next()
+    assert.equal("done", kind)
+    assert.equal("failed", job.status)
+    assert.equal(1, t.service:count "info")
+  end)
+
   it("waits for as long as it is asked to, even if the system has no number for it", function()
     local engine = core.engine()
     engine:pollfd() -- so that what is started wakes a step

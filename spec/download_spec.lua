@@ -747,6 +747,9 @@ describe("client:download", function()
       local job, bytes = result_of(t, 1000)
       write(t.path("target"), "precious")
       assert(lfs.link(t.path("target"), out .. ".part.etag", true))
+      t.service:fail { at = "file", cut = 700 }
+      assert.is_nil((t.client():download(job, out, { max_retries = 0 })))
+      assert.equal("link", lfs.symlinkattributes(out .. ".part.etag", "mode")) -- it is not ours
       assert(t.client():download(job, out))
       assert.equal(bytes, fixture.read(out))
       assert.equal("precious", fixture.read(t.path("target")))
