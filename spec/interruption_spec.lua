@@ -4,6 +4,7 @@
 local child = require "support.child"
 local fork = require "support.fork"
 local fixture = require "support.fixture"
+local shell = require "support.shell"
 
 local SIGTERM_ENDED_IT = 128 + 15
 
@@ -236,6 +237,40 @@ describe("the handlers", function()
       assert.is_nil(said:find "lost")
       assert.is_truthy(said:find "^caught")
     end
+  end)
+end)
+
+describe("our handler", function()
+  local t = fixture.new()
+
+  it("that somebody kept and puts back later does what was done before us", function()
+    local source, library = t.path "keeper.c", t.path "keeper.so"
+    local file = assert(io.open(source, "w"))
+    file:write [[
+      #include <signal.h>
+      static struct sigaction kept;
+      int keep(void *L) { (void)L; sigaction(SIGTERM, 0, &kept); return 0; }
+      int put_back(void *L) { (void)L; sigaction(SIGTERM, &kept, 0); return 0; }
+    ]]
+    file:close()
+    shell.must_run("cc -shared -fPIC -o '%s' '%s'", library, source)
+    local keeping = ([[
+      local keep = assert(package.loadlib(%q, "keep"))
+      local put_back = assert(package.loadlib(%q, "put_back"))
+      local op = assert(core.interruption())
+      keep()
+      op:cancel()
+      put_back()
+    ]]):format(library, library)
+    local said, status = run(keeping .. 'print "kept" signal "TERM" print "lost"')
+    assert.equal("kept\n", said:match "^kept\n")
+    assert.is_nil(said:find "lost")
+    assert.equal(SIGTERM_ENDED_IT, status)
+    assert.equal("", says(keeping .. [[
+      assert(caught() ~= before)
+      assert(core.interruption()):cancel() -- this one finds it there
+      assert(caught() == before)
+    ]]))
   end)
 end)
 

@@ -526,14 +526,16 @@ describe("client:poll", function()
   describe("keeps to wait_timeout", function()
     for what, case in pairs {
       ["in the middle of an exchange"] = { fault = { stall = "after", skip = 1 } },
+      ["after a failure that has passed"] = { fault = { status = 500, skip = 1, times = 1 } },
       ["while it waits for the next poll"] = { poll = { first = 60, max = 60 } },
-      ["while failures are endured"] = { fault = { status = 503, retry_after = 30, skip = 1 } },
+      ["while failures are endured"] = { fault = { status = 503, retry_after = 30, skip = 1 },
+        failure = "http_server_error" },
     } do
       it(what, function()
         local client = t.client { poll = case.poll, wait_timeout = 0.3 }
         local job = t.job(client)
         if case.fault then
-          case.fault.at, case.fault.times = "info", "always"
+          case.fault.at, case.fault.times = "info", case.fault.times or "always"
           t.service:fail(case.fault)
         end
         local began = core.now()
@@ -545,6 +547,7 @@ describe("client:poll", function()
         assert.equal("timeout", err.kind)
         assert.equal(job.id, err.job.id)
         assert.is_truthy(err.message:find("queueing", 1, true))
+        assert.equal(case.failure, err.message:match "the last request failed with ([%w_]+)")
         assert.is_true(err.retryable)
       end)
     end

@@ -44,7 +44,7 @@ static void handle(int signal) {
   (void)atomic_fetch_add(&inside, 1);
   const int wake = atomic_load(&wake_up);
   (void)sigaction(signal, former_of(signal), NULL);
-  if (wake < 0 || atomic_load(&owner) != getpid()) {
+  if (atomic_load(&owner) != getpid()) {
     (void)raise(signal); /* as soon as we return */
   } else {
     (void)atomic_compare_exchange_strong(&came, &none, signal);
