@@ -97,11 +97,14 @@ static bool has_multi(struct akl_engine *e) {
   return !e->tainted || !akl_link_alone(&e->running) || renew_multi(e);
 }
 
-static void free_idle(struct akl_engine *e) {
+static void free_transfers(struct akl_engine *e, struct akl_link *ring) {
   struct akl_link *l;
-  while ((l = akl_link_first(&e->idle)) != NULL) {
+  while ((l = akl_link_first(ring)) != NULL) {
     struct akl_transfer *t = AKL_OWNER(l, struct akl_transfer, link);
     akl_link_remove(l);
+    akl_timers_unset(&e->timers, &t->timer);
+    if (ring == &e->running)
+      (void)curl_multi_remove_handle(e->multi, t->easy);
     akl_transfer_free(t);
   }
 }
@@ -109,7 +112,9 @@ static void free_idle(struct akl_engine *e) {
 /* In the right order: handles, then the multi handle without its callbacks, then the poller. */
 void akl_engine_free(struct akl_engine *e) {
   if (!akl_engine_foreign(e)) {
-    free_idle(e); /* calls that are over have no others */
+    free_transfers(e, &e->running);
+    free_transfers(e, &e->ended);
+    free_transfers(e, &e->idle);
     free_multi(e->multi);
     akl_timers_free(&e->timers);
     akl_poller_close(&e->poller);

@@ -57,7 +57,7 @@ static bool reserve(struct akl_poller *p, int fd) {
   size_t needed = (size_t)fd + 1;
   if (needed <= p->count)
     return true;
-  size_t count = 64;
+  size_t count = p->count == 0 ? 64 : p->count;
   while (count < needed)
     count *= 2;
   struct akl_slot *slots = realloc(p->slots, count * sizeof *slots);
@@ -87,12 +87,12 @@ static bool apply(struct akl_poller *p, int fd) {
   int result = epoll_ctl(p->set, change, fd, &event);
   /* A socket that libcurl closed by itself is gone from the set already, and its number may have
   ** come back as another one that the set does not know yet. */
-  if (result != 0 && change == EPOLL_CTL_DEL && (errno == ENOENT || errno == EBADF))
-    result = 0;
-  else if (result != 0 && errno == ENOENT)
+  if (result != 0 && change == EPOLL_CTL_MOD && errno == ENOENT)
     result = epoll_ctl(p->set, EPOLL_CTL_ADD, fd, &event);
-  else if (result != 0 && errno == EEXIST)
+  else if (result != 0 && change == EPOLL_CTL_ADD && errno == EEXIST)
     result = epoll_ctl(p->set, EPOLL_CTL_MOD, fd, &event);
+  else if (result != 0 && change == EPOLL_CTL_DEL && (errno == ENOENT || errno == EBADF))
+    result = 0;
   if (result == 0)
     slot->known = slot->wish;
   return result == 0;
@@ -107,7 +107,7 @@ bool akl_poller_opened(struct akl_poller *p, int fd) {
 }
 
 bool akl_poller_was_up(const struct akl_poller *p, int fd) {
-  return p->slots[fd].was_up;
+  return fd >= 0 && p->slots[fd].was_up;
 }
 
 void akl_poller_closing(struct akl_poller *p, int fd) {

@@ -46,7 +46,7 @@ void akl_poller_close(struct akl_poller *p);
 /* We opened this socket and will be told when it closes, so changes to it may be put off. */
 bool akl_poller_opened(struct akl_poller *p, int fd);
 
-/* Has anybody wanted to read from this socket of ours since it was opened? While a connection is coming up
+/* Has anybody wanted to read from the socket since it was opened? While a connection is coming up
 ** only writing is waited for, so then it was up. Also answers for one that was just closed. */
 bool akl_poller_was_up(const struct akl_poller *p, int fd);
 

@@ -29,15 +29,15 @@ static void timed_out(const struct akl_transfer *t, const char *what, struct akl
   else if (has_time(t, CURLINFO_PRETRANSFER_TIME_T) || t->body_taken > 0)
     akl_error_set(e, AKL_CAUSE_TIMEOUT_ANSWER, "While %s, the answer %s within %.3g s.", what,
                   t->header_bytes > 0 ? "began but did not end" : "did not come", took(t));
-  else if (t->fd < 0)
-    akl_error_set(e, AKL_CAUSE_TIMEOUT_RESOLVE,
-                  "While %s, the host's address was not found within %.3g s.", what, took(t));
   else if (akl_poller_was_up(t->poller, t->fd))
     akl_error_set(e, AKL_CAUSE_TIMEOUT_TLS, "While %s, the TLS handshake took longer than %.3g s.",
                   what, took(t));
-  else
+  else if (t->fd >= 0)
     akl_error_set(e, AKL_CAUSE_TIMEOUT_CONNECT, "While %s, no connection came up within %.3g s.",
                   what, took(t));
+  else
+    akl_error_set(e, AKL_CAUSE_TIMEOUT_RESOLVE,
+                  "While %s, the host's address was not found within %.3g s.", what, took(t));
 }
 
 /* The certificate was refused: why? */
