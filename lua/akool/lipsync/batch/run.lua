@@ -31,6 +31,8 @@ local LOOK = 1                   -- seconds between two looks at what other work
 ---@field downloading integer
 ---@field ready akool.lipsync.Row[]  # to be downloaded, those that expire first at the end
 ---@field later { at: number, action: function }[]
+---@field hands table<string, true>  # keys of what it works on: a lease that is lost and found again does
+--- not bring a row twice
 ---@field parked integer             # rows that are left as they are until the next run
 ---@field planned boolean            # there may be something to submit
 ---@field freed boolean              # there may be rows that nobody has
@@ -180,6 +182,11 @@ function Run:speed_up()
   if self.pace:speed_up() then self:tell("resumed", {}) end
 end
 
+--- A row is done with, or another worker's.
+function Run:drop(key)
+  self.hands[key], self.failures[key] = nil, nil
+end
+
 --- Leave a row as it is until the next run: something has to be put right first.
 function Run:park(key, err)
   self.parked, self.stopped = self.parked + 1, self.stopped or err
@@ -237,6 +244,7 @@ end
 
 --- Go on with a row whose job is at the service.
 function Run:take_up(row)
+  self.hands[row.key] = true
   if row.state == "ready" then return self:enqueue(row) end
   self:follow(row.key, { id = row.job_id, status = row.created_at and "processing",
     created_at = row.created_at })
@@ -248,7 +256,9 @@ function Run:claim_started()
     local rows = self:keep("claim_started", CLAIMS_MAX)
     if not rows then return end
     self.freed = #rows == CLAIMS_MAX
-    for _, row in ipairs(rows) do self:take_up(row) end
+    for _, row in ipairs(rows) do
+      if not self.hands[row.key] then self:take_up(row) end
+    end
   end
 end
 
@@ -261,6 +271,7 @@ function Run:claim_planned()
     if not row then
       self.planned = false
     elseif row.state == "submitting" then
+      self.hands[row.key] = true
       self:start("creating", steps.submit, row)
     else
       self:tell_row("adopted", row.key)
@@ -399,7 +410,7 @@ function run.new(ledger, client, config, opts)
     settings = client.settings, own_settings = options.settings(ours),
     followers = followers.new(client, { webhook = opts.webhook }), workers = {}, creating = 0,
     following = 0, listeners = 0, downloading = 0, parked = 0, ready = {}, later = {},
-    failures = {}, planned = true, freed = true, stopping = false }, Run)
+    failures = {}, hands = {}, planned = true, freed = true, stopping = false }, Run)
 end
 
 return run

@@ -31,7 +31,7 @@ end
 
 --- A row is over, in this state, because of an error.
 local function ended(run, key, state, err)
-  run.failures[key] = nil
+  run:drop(key)
   if run:keep("ended", key, state, err) then run:tell_row(state, key, { error = err }) end
 end
 
@@ -39,6 +39,7 @@ end
 
 --- The service certainly did not take it.
 local function put_back(run, row, err)
+  run.hands[row.key] = nil -- what failed before still counts
   if run:keep("put_back", row.key, err) then run:tell_row("planned", row.key, { error = err }) end
 end
 
@@ -83,7 +84,8 @@ local function note_job(run, row, job)
     run:tell_row("submitted", row.key)
     return run:follow(row.key, job)
   end
-  err = err or core.error("row_conflict", "was submitted again meanwhile, so this job is nobody's.")
+  run:drop(row.key)
+  err = err or core.error("wrong_state", "it was submitted again meanwhile.")
   err.message = ("Job %s was created for row %q, but this could not be written down: %s"):format(
     job.id, row.key, err.message)
   err.job = job
@@ -131,7 +133,10 @@ end
 
 local function completed(run, key, job)
   run.following = run.following - 1
-  if not run:keep("moved", key, "ready", job) then return run:wake() end
+  if not run:keep("moved", key, "ready", job) then
+    run:drop(key)
+    return run:wake()
+  end
   run:tell_row("ready", key)
   local row, err = run.ledger:row(key)
   if not row then return run:park(key, err) end
@@ -243,6 +248,7 @@ end
 
 --- What was bought before cannot be had any more: buy it.
 local function buy_anew(run, row, err)
+  run:drop(row.key)
   if run:keep("put_back", row.key, err, true) then
     run.planned = true
     run:tell_row("planned", row.key, { error = err })
@@ -285,7 +291,7 @@ function steps.fetch(run, row)
     if run.stopping then return end
     return after_download[verdict.of_download(err)](run, row, err)
   end
-  run.failures[row.key] = nil
+  run:drop(row.key)
   run.pace:prosper()
   if run:keep("done", row.key, file) then run:tell_row("done", row.key) end
 end
