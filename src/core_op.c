@@ -126,7 +126,7 @@ void akl_core_finish(lua_State *L, int engine, struct akl_transfer *t) {
     if (c->state == AKL_OVER) { /* cancelled meanwhile, by a finalizer of the program's */
       if (c->kind == AKL_CREATE)
         akl_error_uncertain(&c->error);
-    } else if (akl_call_answered(c, t, &r->answer) && c->kind == AKL_POLL) {
+    } else if (akl_call_answered(c, t, &r->answer) && op != NULL && c->kind == AKL_POLL) {
       op->jobs++;
     }
     akl_error_clear(&r->answer.error);

@@ -155,13 +155,17 @@ static int prepare(lua_State *L) {
   return 2;
 }
 
-/* Do it, with the planned failure, and take down how it ended. 'note' holds 'room' bytes. */
+/* Do it, with the planned failure, and take down how it ended. 'note' holds 'room' bytes. Lua's collector
+** only works in it when memory runs out: a finalizer that it could not even call then, for want of
+** memory, would never be called again, and what its object holds be lost. */
 static void act(lua_State *L, struct trial *t, char *note, size_t room) {
   static const enum trial_end ends[] = {TRIAL_COMPLETED, TRIAL_FAILED, TRIAL_RAISED};
   static const char *const words[] = {"completed", "failed", "raised"};
+  lua_gc(L, LUA_GCSTOP);
   memory_arm(t->kind, t->mode, t->index);
   int status = lua_pcall(L, 0, LUA_MULTRET, 0);
   t->refused = memory_disarm();
+  lua_gc(L, LUA_GCRESTART);
   t->asked = memory_asked();
   lua_pushboolean(L, status == LUA_OK);
   lua_insert(L, 2); /* below the results, above the judge */
