@@ -239,6 +239,30 @@ describe("the core", function()
       told)
   end)
 
+  it("holds no job of which it has told, unless that is its result", function()
+    local id = t.job().id
+    local op = assert(client_of(t):poll(settings { poll = { first = 0.01, max = 0.02 } }, id))
+    for _, seconds in ipairs { 6, 0 } do
+      local asked = t.service:count "info"
+      step_until(function() return t.service:count "info" > asked + 1 end)
+      t.service:advance(seconds)
+    end
+    local told = setmetatable({}, { __mode = "v" })
+    local function take(status)
+      local kind, job = op:next()
+      assert.equal("status", kind)
+      assert.equal(status, job.status)
+      told[status] = job
+    end
+    take "queueing"
+    take "processing"
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(told.queueing)
+    assert.equal(_VERSION == "Lua 5.1", told.processing ~= nil) -- which has it until the next
+    op:cancel()
+  end)
+
   it("asks no more about a job that failed", function()
     local id = t.job().id
     t.service:set(id, { video_status = 4 })
