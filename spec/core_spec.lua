@@ -159,6 +159,17 @@ describe("the core", function()
     assert.is_true(steps <= 3, steps)
   end)
 
+  it("wakes in a step for what it waits for, and for nothing else", function()
+    local engine, steps = core.engine(), 0
+    t.service:fail { at = "credits", delay = 0.3 }
+    local op = assert(client_of(t):credits(settings()))
+    repeat
+      engine:step(60)
+      steps = steps + 1
+    until op:over()
+    assert.is_true(steps <= 20, steps)
+  end)
+
   describe("hurries", function()
     local function start()
       local id = t.job().id

@@ -255,6 +255,7 @@ describe("on the wire", function()
     local _, errors = lipsync.map(list, function() return client:credits() end,
       { concurrency = jobs })
     assert.same({}, errors)
+    assert(t.client { max_connections = 8 }:credits()) -- who needs fewer takes nobody's away
     local seen, used = {}, 0
     for _, request in ipairs(t.service:requests "credits") do
       if not seen[request.connection] then used = used + 1 end
