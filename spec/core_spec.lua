@@ -454,6 +454,29 @@ describe("the core", function()
       ]]
     end)
 
+    it("reads a token to its end that nobody waits for any more, and asks for no other", function()
+      for _, answer in ipairs { '"code":1000,"token":"a-token"', '"code":1201' } do
+        local raw = ('{%s,"much":[%s{}]}'):format(answer, ("{},"):rep(4000)) -- for finalizers to run
+        t.service:fail { at = "token", raw = raw, times = "always" }
+        is_fine(([[
+          local pair = assert(core.client(%q))
+          local count = 0
+          for i = 1, 5 do
+            assert(pair:credentials("client_id", %q, %q .. i))
+            local op = assert(pair:credits(settings { max_retries = 1 }))
+            local kind, value = last_word(op, function() op:cancel() end)
+            if off() > 0 then
+              count = count + 1
+              assert(value.kind == "cancelled", tostring(value))
+            end
+            assert(core.engine():stats().calls == 0, "it is asked for again")
+          end
+          assert(count > 0, "no finalizer ran")
+        ]]):format(t.service.url, secrets.client_id, secrets.client_secret))
+        t.service:clear()
+      end
+    end)
+
     it("leaves only a create in doubt that was cancelled while its answer was read", function()
       is_fine [[
         local given, seen = settings(), 0

@@ -253,7 +253,8 @@ static void request_failed(struct akl_call *c, const struct akl_error *error) {
   }
   if (c->kind == AKL_DOWNLOAD)
     akl_download_note_progress(c);
-  if (!akl_retry_wait(error, c->failures, c->settings->max_retries, akl_client_dice(c->client),
+  if (akl_token_for_nobody(c) ||
+      !akl_retry_wait(error, c->failures, c->settings->max_retries, akl_client_dice(c->client),
                       &wait) ||
       !akl_budget_take(&c->client->budget, error)) {
     akl_call_fail(c, error);

@@ -58,6 +58,9 @@ void akl_call_wait_for_token(struct akl_call *c);
 ** the call. */
 void akl_call_hand_out_token(struct akl_call *c);
 
+/* Does the call fetch a token for which nobody waits? */
+bool akl_token_for_nobody(const struct akl_call *c);
+
 /* The call 'c' waited for the token and is over: if it was the last to wait, nobody fetches it. */
 void akl_token_unwanted(const struct akl_call *c);
 

@@ -40,6 +40,10 @@ void akl_call_wait_for_token(struct akl_call *c) {
     akl_call_fail_for_memory(c);
 }
 
+bool akl_token_for_nobody(const struct akl_call *c) {
+  return c->kind == AKL_TOKEN && akl_link_first(&c->client->waiting) == NULL;
+}
+
 void akl_call_hand_out_token(struct akl_call *c) {
   struct akl_link *l, waiting;
   struct akl_client *client = akl_client_ref(c->client);
@@ -66,9 +70,15 @@ void akl_call_hand_out_token(struct akl_call *c) {
   akl_client_unref(client);
 }
 
+/* Is its answer read just now? Then it is a finalizer of the program's that gave up waiting, and who
+** reads it needs it to the end. */
+static bool is_read(const struct akl_call *fetch) {
+  return fetch->state == AKL_EXCHANGE && fetch->transfer == NULL;
+}
+
 void akl_token_unwanted(const struct akl_call *c) {
   struct akl_call *fetch = c->client->fetching;
-  if (fetch != NULL && akl_link_first(&c->client->waiting) == NULL &&
+  if (fetch != NULL && akl_token_for_nobody(fetch) && !is_read(fetch) &&
       !akl_engine_foreign(fetch->engine))
     akl_call_cancel(fetch, AKL_CAUSE_CANCELLED, "nobody waits for it any more");
 }

@@ -44,15 +44,14 @@ void akl_sha256_free(struct akl_sha256 *d) {
 }
 
 bool akl_sha1(const struct akl_piece *pieces, size_t count, char hex[AKL_SHA1_HEX + 1]) {
-  unsigned char digest[AKL_SHA1_HEX / 2];
+  unsigned char digest[AKL_SHA1_HEX / 2] = {0};
   EVP_MD_CTX *c = EVP_MD_CTX_new();
   bool fine = c != NULL && EVP_DigestInit_ex(c, EVP_sha1(), NULL) == 1;
   for (size_t i = 0; i < count; i++)
     fine = fine && EVP_DigestUpdate(c, pieces[i].bytes, pieces[i].size) == 1;
   fine = fine && EVP_DigestFinal_ex(c, digest, NULL) == 1;
   EVP_MD_CTX_free(c);
-  if (fine)
-    write_hex(digest, sizeof digest, hex);
+  write_hex(digest, sizeof digest, hex);
   return fine;
 }
 
