@@ -274,7 +274,13 @@ describe("an answer that a gateway gave", function()
       local err = refused { raw = body }
       assert.are.equal("protocol", err.kind)
       assert.are.equal("broken_json", err.name, body)
+      assert.is_truthy(err.message:find("(Expected ", 1, true), err.message) -- as lua-cjson says it
       assert.is_true(err.retryable)
+    end
+    for _, body in ipairs { "7", '"text"', "true" } do
+      local err = refused { raw = body }
+      assert.are.equal("broken_json", err.name, body)
+      assert.is_truthy(err.message:find("not a JSON object", 1, true), err.message)
     end
   end)
 
