@@ -7,6 +7,7 @@ local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local ledger = require "akool.lipsync.ledger"
+local ledgers = require "support.ledgers"
 local lipsync = require "akool.lipsync"
 
 local COMPLETED = { queue = 0, process = 0, postgres = true } -- every job is at once
@@ -21,7 +22,7 @@ for name in pairs { SQLite = true, PostgreSQL = true } do
   describe("A batch on " .. name, function()
     local t = batches.new(COMPLETED)
     local dsn
-    before_each(function() dsn = batches.databases(t)[name]() end)
+    before_each(function() dsn = ledgers.databases(t)[name]() end)
 
     -- To the end ------------------------------------------------------------------------------
 

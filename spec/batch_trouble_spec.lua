@@ -5,6 +5,7 @@ local batch = require "akool.lipsync.batch"
 local batches = require "support.batches"
 local child = require "support.child"
 local fixture = require "support.fixture"
+local ledgers = require "support.ledgers"
 local lfs = require "lfs"
 local shell = require "support.shell"
 local sql = require "akool.lipsync.ledger.sql"
@@ -143,7 +144,7 @@ describe("A batch", function()
 
   for name, impatient in pairs(IMPATIENT) do
     it("waits for a ledger that another program has locked: " .. name, function()
-      local dsn = batches.databases(t)[name]()
+      local dsn = ledgers.databases(t)[name]()
       local b, other = t.batch(dsn), assert(sql.open(dsn))
       b:add(t.film "f1")
       assert(b.ledger.db:rows(impatient))

@@ -4,6 +4,7 @@
 
 local child = require "support.child"
 local fixture = require "support.fixture"
+local ledgers = require "support.ledgers"
 local lfs = require "lfs"
 local postgres = require "support.postgres"
 local secrets = require "support.secrets"
@@ -14,23 +15,15 @@ local sql = require "akool.lipsync.ledger.sql"
 
 local INTEGER = math.type or function() return "integer" end
 
-local opened = {} -- what a spec has opened, to be closed after it and before the fixture looks
-after_each(function()
-  for _, db in ipairs(opened) do db:close() end
-  opened = {}
-end)
-
-local t = fixture.new()
+local t = ledgers.new()
 local server
-setup(function() server = postgres.start() end)
-teardown(function() server:stop() end)
+setup(function() server = t.server end)
 
 --- Open a database.
 local function open(dsn)
   local db, err = sql.open(dsn)
   if not db then error(tostring(err), 2) end
-  opened[#opened + 1] = db
-  return db
+  return t.keep(db)
 end
 
 --- It failed, as it should, and said so as it should. Returns the error.
@@ -61,13 +54,14 @@ local function count(db)
   return assert(db:rows "SELECT COUNT(*) AS c FROM t")[1].c
 end
 
+local databases = ledgers.databases(t)
 local DIALECTS = {
   sqlite = {
-    dsn = function() return t.path "jobs.db" end,
+    dsn = databases.SQLite,
     impatient = "PRAGMA busy_timeout = 100",
   },
   postgresql = {
-    dsn = function() return (server:new_database()) end,
+    dsn = databases.PostgreSQL,
     impatient = "SELECT set_config('lock_timeout', '100ms', false)",
   },
 }

@@ -16,17 +16,6 @@ local postgres = require "support.postgres"
 
 local batches = {}
 
---- How the databases are called, each with a function that returns a fresh address. Only after
---- `new { postgres = true }`.
----@param t table
----@return table<string, fun(): string>
-function batches.databases(t)
-  return {
-    SQLite = function() return t.path "jobs.db" end,
-    PostgreSQL = function() return (t.server:new_database()) end,
-  }
-end
-
 --- Register the life of a service for the describe block around it.
 ---@param options table  # as fixture.new; with postgres, a server of that too
 ---@return table t
