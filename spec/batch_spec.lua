@@ -1,9 +1,7 @@
 -- A batch brings every row to its film, pays each of them once, writes down what it does before and
 -- after it does it, and may be run again at any time: it does what is left.
 
-local batch = require "akool.lipsync.batch"
 local batches = require "support.batches"
-local child = require "support.child"
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local ledger = require "akool.lipsync.ledger"
@@ -11,12 +9,6 @@ local ledgers = require "support.ledgers"
 local lipsync = require "akool.lipsync"
 
 local COMPLETED = { queue = 0, process = 0, postgres = true } -- every job is at once
-
-local function write(path, content)
-  local file = assert(io.open(path, "wb"))
-  file:write(content)
-  file:close()
-end
 
 for name in pairs { SQLite = true, PostgreSQL = true } do
   describe("A batch on " .. name, function()
@@ -151,7 +143,7 @@ for name in pairs { SQLite = true, PostgreSQL = true } do
       local b = t.batch(dsn)
       b:add(t.film("f1", { audio_url = t.audio }))
       assert(t.run(b))
-      write(b:row "f1".path, "edited")
+      fixture.write(b:row "f1".path, "edited")
       b:add(t.film("f2", { audio_url = t.audio }))
       assert.equal(2, assert(t.run(b)).done)
       assert.equal(1, t.service:count "create")
@@ -329,26 +321,6 @@ describe("A batch", function()
     assert.equal(2, t.service:count "create")
   end)
 
-  it("goes on with a download where the last run left it", function()
-    local b = t.batch()
-    b:add(t.film "f1")
-    t.service:fail { at = "file", stall_at = 60000 }
-    assert(t.run(b, {
-      submitted = function(event)
-        t.service:set(event.job, { bytes = 100000 })
-        t.service:advance(20)
-      end,
-      progress = function(event) if event.bytes > 50000 then b:stop() end end,
-    }))
-    assert.equal("ready", t.states(b))
-    assert.equal("f1.mp4.part", fixture.files(t.films_folder)[1])
-    assert.equal(1, assert(t.run(b)).done)
-    local range = t.service:requests "file"[2].headers.range
-    assert.is_true(tonumber(range:match "^bytes=(%d+)%-$") > 50000, range)
-    assert.equal(100000, b:row "f1".bytes)
-    assert.equal(1, t.service:count "create")
-  end)
-
   it("cancels what is planned, and that alone", function()
     local b = t.batch()
     b:add(t.films(2))
@@ -359,175 +331,5 @@ describe("A batch", function()
     end }))
     assert.equal("cancelled done", t.states(b))
     assert.equal(1, t.service:count "create")
-  end)
-
-  -- Outputs -----------------------------------------------------------------------------------------
-
-  describe("writes a film", function()
-    it("to the key, as a file name that every system takes", function()
-      local b = t.batch()
-      for key, output in pairs { ["../../etc/x"] = "__.._etc_x.mp4", ["a b"] = "a b.mp4",
-        ["a:b?"] = "a_b_.mp4", [".hidden"] = "_hidden.mp4", ["über"] = "über.mp4" } do
-        assert.equal(1, b:add(t.film(key:gsub("%W", "_"), { key = key })))
-        assert.equal(output, b:row(key).output)
-      end
-    end)
-
-    it("where it is told, below the folder or anywhere", function()
-      local b = t.batch()
-      b:add { t.film("f1", { output = "other.mp4" }),
-        t.film("f2", { output = t.path "elsewhere.mp4" }) }
-      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
-      assert.same({ "other.mp4" }, fixture.files(t.films_folder))
-      assert.equal(t.path "elsewhere.mp4", b:row "f2".path)
-    end)
-
-    it("not over a file that is there, and pays nothing for it", function()
-      local b = t.batch()
-      write(t.films_folder .. "/f1.mp4", "mine")
-      b:add(t.films(2))
-      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
-      assert.equal("failed done", t.states(b))
-      assert.equal("file_exists", b:row "f1".error.name)
-      assert.equal("submitting failed", t.said "f1")
-      assert.equal(1, t.service:count "create")
-      assert.equal("mine", fixture.read(t.films_folder .. "/f1.mp4"))
-      os.remove(t.films_folder .. "/f1.mp4")
-      assert(b:retry "f1")
-      assert(t.run(b, { submitted = function() t.service:advance(20) end }))
-      assert.equal("done done", t.states(b))
-    end)
-
-    it("not over a file that came meanwhile; it is fetched when that is gone", function()
-      local b = t.batch()
-      b:add(t.film "f1")
-      local summary = assert(t.run(b, { submitted = function()
-        write(t.films_folder .. "/f1.mp4", "mine")
-        t.service:advance(20)
-      end }))
-      assert.equal("file_exists", summary.stopped.name)
-      assert.equal("ready", t.states(b))
-      assert.equal("mine", fixture.read(t.films_folder .. "/f1.mp4"))
-      os.remove(t.films_folder .. "/f1.mp4")
-      assert.equal(1, assert(t.run(b)).done)
-      assert.equal(1, t.service:count "create")
-    end)
-  end)
-
-  -- The client --------------------------------------------------------------------------------------
-
-  it("asks for credentials again when the service refuses them", function()
-    local keys = { ("x"):rep(20), fixture.secrets.api_key }
-    local asked = 0
-    local client = t.client { max_retries = 0, api_key = function()
-      asked = asked + 1
-      return keys[math.min(asked, #keys)]
-    end }
-    local b = t.batch(nil, { client = client })
-    b:add(t.films(3))
-    assert.equal(3, assert(t.run(b, { submitted = function() t.service:advance(20) end })).done)
-    assert.equal(3, #t.service:jobs())
-  end)
-
-  it("goes on with a token that ends while jobs are followed", function()
-    local client = t.client { max_retries = 0, client_id = fixture.secrets.client_id,
-      client_secret = fixture.secrets.client_secret }
-    local b = t.batch(nil, { client = client })
-    b:add(t.films(2))
-    assert.equal(2, assert(t.run(b, { submitted = function()
-      t.service:expire_tokens()
-      t.service:advance(20)
-    end })).done)
-  end)
-
-  it("needs credentials only to run, and finds them in the environment", function()
-    local code = ([[
-      local batch = require "akool.lipsync.batch"
-      local b = assert(batch.open(%q, { output_dir = %q }))
-      b:add { key = "f1", video_url = %q, audio_url = %q }
-      local summary, err = b:run()
-      print(b:status().total, summary and summary.done, err and err.name)
-      b:close()
-    ]]):format(t.path "jobs.db", t.films_folder, t.video, t.audio)
-    assert.equal("1\tnil\tno_credentials\n", (child.run(code, { bare = true })))
-    lipsync.run(function()
-      local path = child.script(code, t.path "program.lua")
-      local ends = child.start(path, { bare = true, environment = {
-        AKOOL_API_KEY = fixture.secrets.api_key, AKOOL_BASE_URL = t.service.url } })
-      t.await(function() return #t.service:jobs() == 1 end)
-      t.service:advance(20)
-      assert.equal("1\t1\tnil\n", (ends()))
-    end)
-  end)
-
-  -- Misuse ------------------------------------------------------------------------------------------
-
-  describe("raises at the line of who misuses it", function()
-    local b
-    before_each(function() b = t.batch() end)
-
-    local function raises(words, f)
-      local fine, why = pcall(f)
-      assert.is_false(fine)
-      assert.is_truthy(tostring(why):find "^spec/batch_spec%.lua:%d+: ", why)
-      assert.is_truthy(tostring(why):find(words, 1, true), why)
-    end
-
-    local WRONG = {
-      ["a string"] = function() b:add "f1" end,
-      ["did you mean \"video_url\""] = function() b:add { key = "a", vidoe_url = "x" } end,
-      ["video_url should be a string"] = function() b:add { key = "a", video_url = 3 } end,
-      ["did you mean \"concurrency\""] = function() batch.open("x.db", { concurency = 2 }) end,
-      ["option concurrency"] = function() batch.open("x.db", { concurrency = 0 }) end,
-      ["a client"] = function() batch.open("x.db", { client = {} }) end,
-      ["lease"] = function() batch.open("x.db", { lease = 0 }) end,
-      ["a ledger such as"] = function() batch.open(nil) end,
-      ["did you mean \"on_event\""] = function() b:run { on_evnet = print } end,
-      ["option on_event"] = function() b:run { on_event = 3 } end,
-      ["option webhook"] = function() b:run { webhook = {} } end,
-      ["did you mean \"planned\""] = function() b:rows "plannd" end,
-      ["row: the key"] = function() b:row(3) end,
-      ["retry: the key"] = function() b:retry() end,
-      ["resubmit: the key"] = function() b:resubmit {} end,
-      ["cancel: the key"] = function() b:cancel(1) end,
-      ["adopt: a job or its id"] = function() b:adopt("f1", 3) end,
-      ["expiring: a number"] = function() b:expiring "soon" end,
-      ["hear: an event"] = function() b:hear "f1" end,
-    }
-    WRONG["a string"] = nil
-    WRONG["expected, got string"] = function() b:add "f1" end
-
-    for words, f in pairs(WRONG) do
-      it(words, function() raises(words, f) end)
-    end
-
-    it("and runs once at a time", function()
-      b:add(t.film "f1")
-      assert(t.run(b, { submitting = function()
-        raises("is running", function() b:run() end)
-        raises("is running", function() b:close() end)
-      end, submitted = function() t.service:advance(20) end }))
-    end)
-  end)
-
-  it("says what is wrong with what is to be added, and adds none of it", function()
-    local b = t.batch()
-    local long = ("k"):rep(256)
-    for _, case in ipairs { { "bad_item", "key", { key = "" } },
-      { "bad_item", "255", { key = long } },
-      { "bad_item", "control character", { key = "a\nb" } },
-      { "bad_url", "video_url", { video_url = "file:///etc/passwd" } },
-      { "bad_url", "webhook_url", { webhook_url = "nonsense" } },
-      { "bad_item", "output", { output = "" } } } do
-      local new, err = b:add { t.film "good", t.film("bad", case[3]) }
-      assert.is_nil(new)
-      assert.same({ case[1], 2 }, { err.name, err.item })
-      assert.is_truthy(err.message:find(case[2], 1, true), err.message)
-    end
-    local new, err = b:add { key = "bad", audio_url = t.audio }
-    assert.is_nil(new)
-    assert.is_truthy(err.message:find("has no video_url", 1, true))
-    assert.equal(0, b:status().total)
-    assert.equal(0, b:add {})
   end)
 end)

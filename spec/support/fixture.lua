@@ -105,6 +105,13 @@ function fixture.read(path)
   return content
 end
 
+--- Make a file of this content.
+function fixture.write(path, content)
+  local file = assert(io.open(path, "wb"))
+  file:write(content)
+  assert(file:close())
+end
+
 --- Register the life of a service for the describe block around it.
 ---@param options table?  # of mock.start
 function fixture.new(options)
