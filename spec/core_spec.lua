@@ -989,6 +989,21 @@ describe("the core", function()
       assert.same({ "token", "key", "token" }, sent)
     end)
 
+    it("that were replaced before a token could be asked for uses the new ones, too", function()
+      local narrow, id = settings { max_connections = 1, max_retries = 0 }, t.completed().id
+      t.service:fail { at = "info", delay = 0.3 }
+      local slow = assert(client_of(t):info(narrow, id)) -- has the only connection
+      local client = client_of(t, "client_id", secrets.client_id, secrets.client_secret)
+      local op = assert(client:credits(narrow))
+      assert.equal(1, core.engine():stats().queued)
+      assert(client:credentials("client_id", secrets.client_id, "another-client-secret"))
+      local kind, err = loop.next(op)
+      assert.equal("failed", kind)
+      assert.equal("auth", err.kind)
+      assert.equal(0, t.service:count("credits"))
+      assert.equal("done", (loop.next(slow)))
+    end)
+
     it("that were replaced keeps no token of the old ones", function()
       local client, op = late_token(secrets.client_id, secrets.client_secret, 0.2)
       assert(client:credentials("client_id", secrets.client_id, "another-client-secret"))
