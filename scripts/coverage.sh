@@ -36,6 +36,8 @@ find "$build" -name '*.gcda' -delete
 failed=""
 
 for spec in spec/*_spec.lua; do
+  # A process that is killed while it writes what it counted leaves numbers that mean nothing.
+  case $spec in spec/batch_kill_spec.lua | spec/batch_workers_spec.lua) continue ;; esac
   if scripts/run-spec.sh "$build" "$spec" lua5.4 >"$build/spec.log" 2>&1; then
     printf '%-30s %s\n' "$spec" "$(sed -n 's/^\([0-9]* success.*\) : .*/\1/p' "$build/spec.log")"
   else
