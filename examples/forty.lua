@@ -38,4 +38,4 @@ for _, row in ipairs(assert(b:rows())) do
 end
 say("%d of %d are done", summary.done, summary.total)
 if summary.stopped then say("stopped: %s", tostring(summary.stopped)) end
-os.exit(summary.done == summary.total)
+os.exit(summary.done == summary.total and 0 or 1)
