@@ -679,7 +679,9 @@ describe("the core", function()
       environment = preload("closed_sockets", t.folder) })
     assert.equal(("completed\n"):rep(4), said, changes)
     assert.equal(0, status)
-    for _, change in ipairs { "%+", "~", "%-.*%-" } do assert.is_truthy(changes:find(change), changes) end
+    for _, change in ipairs { "%+", "~", "%-.*%-" } do
+      assert.is_truthy(changes:find(change), changes)
+    end
   end)
 
   it("makes a handle only for what may run, however many wait", function()
