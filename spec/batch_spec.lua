@@ -151,6 +151,23 @@ for name in pairs { SQLite = true, PostgreSQL = true } do
       assert.equal("edited", fixture.read(b:row "f1".path))
     end)
 
+    it("leaves nothing of a copy that is not the film, when no other can be had", function()
+      local b = t.batch(dsn)
+      b:add(t.film("f1", { audio_url = t.audio }))
+      assert(t.run(b))
+      fixture.write(b:row "f1".path, "edited")
+      t.service:down()
+      b:add(t.film("f2", { audio_url = t.audio }))
+      local path, left = b:path(b:row "f2"), "not looked for"
+      assert(t.run(b, { trouble = function()
+        left = io.open(path, "rb")
+        b:stop()
+      end }))
+      assert.is_nil(left)
+      assert.equal("ready", b:row "f2".state)
+      t.service:up()
+    end)
+
     it("buys it again when it can be had nowhere any more", function()
       local b = t.batch(dsn)
       b:add(t.film("f1", { audio_url = t.audio }))

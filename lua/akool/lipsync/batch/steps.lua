@@ -215,6 +215,7 @@ local function copy_of_twin(run, row, path)
   local twin = row.adopted and run:keep("twin_of", row) or nil
   local file = twin and twin.path and core.copy(run.own_settings, twin.path, path)
   if file and file.sha256 == twin.sha256 then return file end
+  if file then os.remove(path) end
 end
 
 --- From here on what stands at the output is ours; what stands there already is not.

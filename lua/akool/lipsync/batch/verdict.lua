@@ -36,12 +36,11 @@ function verdict.of_create(err)
   return "failed"
 end
 
---- After following a job. Only the service's own word ends it: a job that cannot be asked about is
---- paid all the same.
+--- After following a job, which could not go on. That is no verdict about the job: one that cannot be
+--- asked about is paid all the same.
 ---@param err akool.lipsync.Error
 ---@return akool.lipsync.batch.Verdict
 function verdict.of_following(err)
-  if err.kind == "failed" then return "failed" end
   if hopeless(err) then return "stop" end
   if err.retryable or err.kind == "timeout" then return "again" end
   return "leave"

@@ -94,7 +94,7 @@ end
 -- Claims ----------------------------------------------------------------------------------------
 
 --- A claim whose error says that it may have come about leaves rows that we do not know to be ours.
-function Worker:doubt(err)
+local function doubt(self, err)
   self.in_doubt = self.in_doubt or err ~= nil and err.name == "ledger_in_doubt"
   return err
 end
@@ -162,7 +162,7 @@ end
 function Worker:claim_planned(concurrency)
   local row, err = self.db:transaction(claim_planned, self, concurrency)
   if row and row.state == "submitting" then self.begun[row.key] = row.attempts end
-  return row, self:doubt(err)
+  return row, doubt(self, err)
 end
 
 local function claim_started(self, limit)
@@ -175,7 +175,7 @@ end
 ---@return akool.lipsync.Error?
 function Worker:claim_started(limit)
   local rows, err = self.db:transaction(claim_started, self, limit)
-  return record.all_shown(rows, self:doubt(err))
+  return record.all_shown(rows, doubt(self, err))
 end
 
 --- Let go of all rows, once none is worked on: after a claim in doubt there may be some.
@@ -194,8 +194,8 @@ local function set_mine(self, key, columns)
   return set(self.ledger, key, columns, "worker = ?", self.name)
 end
 
---- The service has the job. Said twice it is the same. True even for a worker that lost its lease meanwhile: of the row's last
---- create this is the outcome, and no other may be thought of it.
+--- The service has the job. Said twice it is the same. True even for a worker that lost its lease
+--- meanwhile: of the row's last create this is the outcome, and no other may be thought of it.
 ---@param key string
 ---@param attempt integer  # which create it was: `attempts` of the row that was claimed
 ---@param job akool.lipsync.Job
