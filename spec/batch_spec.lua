@@ -211,6 +211,27 @@ for name in pairs { SQLite = true, PostgreSQL = true } do
       assert.equal("worker_lost", b:row "f1".error.name)
     end)
 
+    it("follows a job once that it wrote down after its lease had ended", function()
+      local b, looker = t.batch(dsn, { lease = 0.3 }), assert(ledger.open(dsn))
+      b:add(t.film "f1")
+      t.service:fail { at = "create", delay = 0.3 }
+      t.service:fail { at = "info", data = { video_status = 2 }, times = 10 }
+      lipsync.run(function()
+        local running = lipsync.spawn(t.run, b)
+        t.await(function() return t.service:count "create" == 1 end)
+        looker.db:change "UPDATE lipsync_workers SET held_until = 0"
+        local other = assert(looker:worker("other", 30))
+        assert.same({ "f1" }, other:sweep())
+        other:sign_off()
+        t.await(function() return (looker:row "f1".worker or "other") ~= "other" end) -- has it again
+        assert.equal(1, assert(running:join()).done)
+      end)
+      looker:close()
+      assert.equal(1, #t.told "ready")
+      assert.equal(1, #t.told "done")
+      assert.equal(1, t.service:count "create")
+    end)
+
     it("believes no lease from the future", function()
       local b = t.batch(dsn, { lease = 30 })
       b:add(t.film "f1")

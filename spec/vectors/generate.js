@@ -56,8 +56,8 @@ const cryptoJs = {
 };
 
 const byBytes = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b));
-const sign = (sealed, { client_id, timestamp, nonce, library = node }) =>
-  library.sha1([client_id, timestamp, nonce, sealed].sort(byBytes).join(""));
+const sign = (sealed, { client_id, timestamp, nonce, cipher = node }) =>
+  cipher.sha1([client_id, timestamp, nonce, sealed].sort(byBytes).join(""));
 
 // Encrypt what is padded already.
 const encryptBlocks = (bytes, { client_id, client_secret }) => {
@@ -88,10 +88,10 @@ const body = (sealed, how) => {
     `"timestamp":${timestampJson},"nonce":${nonceJson}}`;
 };
 
-const usual = { ...CLIENT, timestamp: SENT, nonce: "1529", library: node };
+const usual = { ...CLIENT, timestamp: SENT, nonce: "1529", cipher: node };
 const settings = (more) => ({ ...usual, ...more });
 
-const seal = (text, how) => how.library.encrypt(Buffer.from(text), how);
+const seal = (text, how) => how.cipher.encrypt(Buffer.from(text), how);
 
 // A receiver ----------------------------------------------------------------------------------------
 
@@ -165,13 +165,13 @@ const sends = (name, content, how = usual) => {
 };
 
 // Good: each length of an id, with each of a key, by both libraries.
-for (const library of [node, cryptoJs]) {
+for (const cipher of [node, cryptoJs]) {
   for (let size = 1; size <= 64; size++) {
-    const key = [16, 24, 32][(size + (library === node ? 0 : 1)) % 3];
-    sends(`${library.name}: an id of ${size} bytes, a key of ${key}`,
+    const key = [16, 24, 32][(size + (cipher === node ? 0 : 1)) % 3];
+    sends(`${cipher.name}: an id of ${size} bytes, a key of ${key}`,
       inner({ url: `https://example.com/${word(size % 17)}.mp4` }),
       settings({ client_id: word(size), client_secret: word(key), nonce: String(1000 + size),
-        timestamp: String(1710757981000 + size * 37), library }));
+        timestamp: String(1710757981000 + size * 37), cipher }));
   }
 }
 for (let size = 0; size < 32; size++) {
@@ -183,7 +183,7 @@ for (let size = 0; size < 32; size++) {
       body(encryptBlocks(padded, usual).toString("base64"), usual));
   }
 }
-for (const library of [node, cryptoJs]) {
+for (const cipher of [node, cryptoJs]) {
   for (const [name, how] of [
     ["both numbers", { nonceJson: "1529" }],
     ["both strings", { timestampJson: `"${SENT}"` }],
@@ -215,7 +215,7 @@ for (const library of [node, cryptoJs]) {
       client_secret: "пароль口型secret" }],
     ["an id whose bytes break off in the IV", { client_id: "0123456789abcd口x" }],
   ]) {
-    sends(`${library.name}: ${name}`, inner(), settings({ ...how, library }));
+    sends(`${cipher.name}: ${name}`, inner(), settings({ ...how, cipher }));
   }
 }
 for (const [name, more] of [
