@@ -99,7 +99,9 @@ end
 ---@return true?
 ---@return akool.lipsync.Error?
 function steps.try_folder(settings, output_dir)
-  return core.try_path(settings, output_dir .. "/.akool-lipsync")
+  local fine, err = core.try_path(settings, output_dir .. "/.akool-lipsync")
+  if not fine and err.name == "file_busy" then return true end -- another worker tries it just now
+  return fine, err
 end
 
 --- A film could not be written, so it is not paid. Where that is so for the whole folder, it is no row's
