@@ -3,6 +3,7 @@
 
 local batches = require "support.batches"
 local fixture = require "support.fixture"
+local lipsync = require "akool.lipsync"
 
 describe("A batch", function()
   local t = batches.new { queue = 5, process = 10 }
@@ -24,6 +25,20 @@ describe("A batch", function()
       assert(t.run(b, { submitted = function() t.service:advance(20) end }))
       assert.same({ "other.mp4" }, fixture.files(t.films_folder))
       assert.equal(t.path "elsewhere.mp4", b:row "f2".path)
+    end)
+
+    it("into a folder that another worker is just trying", function()
+      local b, job = t.batch(), t.completed()
+      t.service:fail { at = "file", stall_at = 10 }
+      lipsync.run(function()
+        local trying = lipsync.spawn(function()
+          return t.client():download(job, t.films_folder .. "/.akool-lipsync")
+        end)
+        t.await(function() return t.service:count "file" == 1 end)
+        assert.equal(0, assert(t.run(b)).total)
+        trying:cancel()
+        trying:join()
+      end)
     end)
 
     it("not over a file that is there, and pays nothing for it", function()

@@ -39,6 +39,32 @@ describe("A batch", function()
       assert.equal(2, #t.service:jobs())
     end)
 
+  it("is not told to hurry by a create that it sent before it was told to wait", function()
+    b = t.batch(nil, { concurrency = 2 })
+    b:add(t.films(2))
+    t.service:fail { at = "create", delay = 0.5 }
+    t.service:fail { at = "create", times = 2, code = 1005 }
+    local pauses = {}
+    assert.equal(1, run({ paused = function(event)
+      pauses[#pauses + 1] = event.seconds
+      if #pauses == 2 then b:stop() end
+    end }).planned)
+    assert.same({ 5, 10 }, pauses)
+    assert.same({}, t.told "resumed")
+  end)
+
+  it("takes refusals of what it sent at once for one", function()
+    b = t.batch(nil, { concurrency = 3 })
+    b:add(t.films(3))
+    t.service:fail { at = "create", times = 3, code = 1005 }
+    local pauses = {}
+    run { paused = function(event)
+      pauses[#pauses + 1] = event.seconds
+      if #pauses == 3 then b:stop() end
+    end }
+    assert.same({ 5, 5, 5 }, pauses)
+  end)
+
   it("goes on after such a pause, and says so", function()
     b:add(t.film "f1")
     t.service:fail { at = "create", code = 1005 }

@@ -7,28 +7,39 @@ local RETRY_MAX = 60                -- seconds between two tries of anything els
 ---@class akool.lipsync.batch.Pace
 ---@field package patience number         # s
 ---@field package pause number?           # s, the last one
+---@field package since number?           # when it was asked for
 ---@field package until_when number?      # nothing is submitted before
 ---@field package suffering_since number? # when the first of the failures was after which nothing worked
 local Pace = {}
 Pace.__index = Pace
 
+--- Was the service asked before it asked for a pause? Then its answer says nothing about that.
+local function is_older(self, began)
+  return self.since ~= nil and began < self.since
+end
+
 --- The service does not want more for a while, each time a longer one.
 ---@param now number
+---@param began number    # when the refused create began
 ---@param asked number?   # s, what the service asked for
 ---@return number seconds
-function Pace:slow_down(now, asked)
-  self.pause = math.min(PAUSE_MAX, (self.pause or PAUSE_MIN / 2) * 2)
+function Pace:slow_down(now, began, asked)
+  if not is_older(self, began) then
+    self.pause, self.since = math.min(PAUSE_MAX, (self.pause or PAUSE_MIN / 2) * 2), now
+  end
   local seconds = math.max(self.pause, math.min(asked or 0, PAUSE_MAX))
-  self.until_when = now + seconds
+  self.until_when = math.max(self.until_when or 0, now + seconds)
   return seconds
 end
 
 --- A create went through.
+---@param began number
 ---@return boolean resumed  # there was a pause before
-function Pace:speed_up()
-  local paused = self.pause ~= nil
-  self.pause, self.until_when, self.suffering_since = nil, nil, nil
-  return paused
+function Pace:speed_up(began)
+  self.suffering_since = nil
+  if self.pause == nil or is_older(self, began) then return false end
+  self.pause, self.since, self.until_when = nil, nil, nil
+  return true
 end
 
 --- Seconds until something may be submitted.

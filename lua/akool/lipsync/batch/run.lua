@@ -172,14 +172,15 @@ function Run:suffer(err)
   if self.pace:suffer(core.now()) then self:fail(err) end
 end
 
---- Submit nothing for a while.
-function Run:slow_down(err)
-  self:tell("paused", { seconds = self.pace:slow_down(core.now(), err.retry_after), error = err })
+--- Submit nothing for a while, since a create that began then was refused.
+function Run:slow_down(began, err)
+  local seconds = self.pace:slow_down(core.now(), began, err.retry_after)
+  self:tell("paused", { seconds = seconds, error = err })
 end
 
---- A create went through.
-function Run:speed_up()
-  if self.pace:speed_up() then self:tell("resumed", {}) end
+--- A create that began then went through.
+function Run:speed_up(began)
+  if self.pace:speed_up(began) then self:tell("resumed", {}) end
 end
 
 --- A row is done with, or another worker's.

@@ -66,13 +66,13 @@ local after_create = {
     put_back(run, row, err)
     run:halt(err)
   end,
-  again = function(run, row, err)
+  again = function(run, row, err, began)
     if err.kind == "server" and count_failure(run, row.key) >= TRIES_MAX then
       return ended(run, row.key, "failed", err)
     end
     put_back(run, row, err)
     if run.stopping then return end
-    run:slow_down(err)
+    run:slow_down(began, err)
     if err.kind ~= "server" and err.kind ~= "rate_limited" then run:suffer(err) end
   end,
 }
@@ -122,12 +122,12 @@ function steps.submit(run, row)
   local fine, err = core.try_path(row.saving and run.own_settings or run.settings,
     path_of(run, row))
   if not fine then return no_place(run, row, err) end
-  local job
+  local began, job = core.now(), nil
   job, err = run.client:create { video_url = row.video_url, audio_url = row.audio_url,
     webhook_url = row.webhook_url or receiver and receiver.url or nil }
-  if not job then return after_create[verdict.of_create(err)](run, row, err) end
+  if not job then return after_create[verdict.of_create(err)](run, row, err, began) end
   run.failures[row.key] = nil
-  run:speed_up()
+  run:speed_up(began)
   note_job(run, row, job)
 end
 
