@@ -9,6 +9,11 @@ set -eu
 # room of the core.
 REDUCED="auth_spec create_spec errors_spec protocol_spec wire_spec"
 
+# Where leaks are not looked for: LuaDBI 0.7.2 forgets the result of each statement that fails, and each
+# connection that cannot be made, and these specs let both happen. It is unloaded by the time leaks are
+# reported, so that its own cannot be told from others.
+LEAKY="batch_trouble_spec ledger_sql_spec"
+
 usage() {
   echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC]" >&2
   exit 2
@@ -81,11 +86,11 @@ interpreter() {
   [ $# = 1 ] || patchelf --add-needed "$2" "build/$1/bin/lua5.4"
 }
 
-# under MODE REPORT COMMAND…: runs it where everything found, in its children too, goes to files
+# under MODE SPEC REPORT COMMAND…: runs it where everything found, in its children too, goes to files
 # whose names begin with REPORT.
 under() {
-  mode=$1 report=$2
-  shift 2
+  mode=$1 spec=$2 report=$3
+  shift 3
   case $mode in
     valgrind)
       # Not followed: programs that are not ours, and the mock, which loads nothing of the core.
@@ -98,6 +103,7 @@ under() {
     *)
       # A spec may have a library of its own loaded before ASan's, hence the last of these.
       options=detect_stack_use_after_return=1:handle_sigill=1:verify_asan_link_order=0
+      case " $LEAKY " in *" $spec "*) options=$options:detect_leaks=0 ;; esac
       env ASAN_OPTIONS="log_path=$report:$options" \
         UBSAN_OPTIONS="log_path=$report:print_stacktrace=1" "$@"
       ;;
@@ -108,7 +114,7 @@ under() {
 watchful() {
   for crime in $2; do
     report=$reports/$1.canary.$crime
-    under "$1" "$report" "build/$1/bin/lua5.4" -e \
+    under "$1" canary "$report" "build/$1/bin/lua5.4" -e \
       "package.cpath = 'build/$1/?.so'; require('canary').$crime()" >/dev/null 2>&1 || :
     if ! cat "$report".* 2>/dev/null | grep -q .; then
       row "$1" "canary: $crime" - - - "NOT SEEN"
@@ -125,7 +131,7 @@ run() {
   for spec in $(specs "$mode"); do
     report=$reports/$mode.$spec
     began=$(date +%s) result=ok
-    under "$mode" "$report" timeout 1800 \
+    under "$mode" "$spec" "$report" timeout 1800 \
       scripts/run-spec.sh "build/$mode" "spec/$spec.lua" "build/$mode/bin/lua5.4" \
       >"$reports/$mode.out" 2>&1 || result=FAILED
     took=$(($(date +%s) - began))

@@ -374,12 +374,16 @@ describe("credentials", function()
   end)
 
   it("are wiped from memory before that is given back", function()
+    local maps = fixture.read "/proc/self/maps"
+    if maps:find "asan" or maps:find "vgpreload" then
+      return pending "a sanitizer, and valgrind, have a free of their own"
+    end
     local environment = preload("unwiped", t.folder)
     finally(function() os.remove(t.path "unwiped.so") end)
     environment.SECRETS = table.concat({ secrets.api_key, "x-api-key: " .. secrets.api_key,
       secrets.client_id, "mock-token-", "Authorization: Bearer mock-token-",
       '{"clientId":', '{"clientSecret":' }, "\n")
-    local said = child.run(([[
+    local said, status = child.run(([[
       local core = require "akool.lipsync.core"
       local lipsync = require "akool.lipsync"
       local url = %q
@@ -398,6 +402,6 @@ describe("credentials", function()
       end
     ]]):format(t.service.url, secrets.api_key, secrets.client_id, secrets.client_secret),
       { environment = environment })
-    assert.equal("", said)
+    assert.same({ "", 0 }, { said, status })
   end)
 end)
