@@ -1,8 +1,9 @@
 #!/bin/sh
-# sanitize.sh [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC]: runs the specs
-# where wrong memory, leaks and undefined behaviour are seen, and a program with many Lua states
+# sanitize.sh [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC | --failed]: runs the
+# specs where wrong memory, leaks and undefined behaviour are seen, and a program with many Lua states
 # where races (threads) and leaks (states) are. Without a word, all five, valgrind on the specs
-# named below; --full gives valgrind all of them. --only takes one spec file, such as auth_spec.
+# named below; --full gives valgrind all of them. --only takes one spec file, such as auth_spec;
+# --failed what failed the last time, and nothing else.
 set -eu
 
 # What valgrind, thirty times slower, runs on every change: between them they pass through every
@@ -15,15 +16,19 @@ REDUCED="auth_spec create_spec errors_spec protocol_spec wire_spec"
 LEAKY="batch_trouble_spec ledger_sql_spec"
 
 usage() {
-  echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [states] [--full] [--only SPEC]" >&2
+  echo "usage: ./dev sanitize [gcc] [clang] [valgrind] [threads] [states] [--full]" >&2
+  echo "                      [--only SPEC | --failed]" >&2
   exit 2
 }
 
-modes="" full="" only=""
+modes="" full="" only="" again=""
+limit=300 # seconds that a spec may take
+failures=build/sanitize.failed # lines MODE SPEC, or MODE where it did not come to specs
 while [ $# -gt 0 ]; do
   case $1 in
     gcc | clang | valgrind | threads | states) modes="$modes $1" ;;
-    --full) full=yes ;;
+    --full) full=yes limit=3600 ;;
+    --failed) again=yes ;;
     --only)
       [ $# -gt 1 ] && [ -f "spec/$2.lua" ] || usage
       only=$2
@@ -33,11 +38,13 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[ -z "$again" ] || modes=$(cut -d ' ' -f 1 "$failures" | sort -u | tr '\n' ' ')
 modes=${modes:-gcc clang valgrind threads states}
 
 scripts/setup.sh sanitize
 mkdir -p build
 reports=$(mktemp -d)
+: >"$reports/failed"
 trap 'rm -rf "$reports"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -48,6 +55,8 @@ row() { printf '%-9s %-27s %6s %8s %8s  %s\n' "$@"; }
 specs() {
   if [ -n "$only" ]; then
     echo "$only"
+  elif [ -n "$again" ] && grep -q "^$1 " "$failures"; then
+    sed -n "s/^$1 //p" "$failures"
   elif [ "$1" = valgrind ] && [ -z "$full" ]; then
     echo "$REDUCED"
   else
@@ -131,7 +140,7 @@ run() {
   for spec in $(specs "$mode"); do
     report=$reports/$mode.$spec
     began=$(date +%s) result=ok
-    under "$mode" "$spec" "$report" timeout 1800 \
+    under "$mode" "$spec" "$report" timeout -k 5 "$limit" \
       scripts/run-spec.sh "build/$mode" "spec/$spec.lua" "build/$mode/bin/lua5.4" \
       >"$reports/$mode.out" 2>&1 || result=FAILED
     took=$(($(date +%s) - began))
@@ -143,6 +152,7 @@ run() {
     row "$mode" "$spec" "${passed:--}" "${pending:--}" "$took" "$result"
     if [ "$result" != ok ]; then
       fine=1
+      echo "$mode $spec" >>"$reports/failed"
       cat "$reports/$mode.out" "$reports/$mode.found"
     fi
   done
@@ -185,7 +195,7 @@ lives() {
   row "$mode" canary - - - "seen: $crime"
   . scripts/lua-paths.sh
   began=$(date +%s) result=ok
-  TSAN_OPTIONS="log_path=$reports/$mode" ASAN_OPTIONS="log_path=$reports/$mode" timeout 1800 \
+  TSAN_OPTIONS="log_path=$reports/$mode" ASAN_OPTIONS="log_path=$reports/$mode" timeout -k 5 "$limit" \
     lua5.4 proof/threads/run.lua "$program" "$rounds" >"$reports/$mode.out" 2>&1 || result=FAILED
   cat "$reports/$mode".[0-9]* >"$reports/$mode.found" 2>/dev/null || :
   [ ! -s "$reports/$mode.found" ] || result=FOUND
@@ -214,7 +224,10 @@ together() {
     pids="$pids $mode:$!"
   done
   for each in $pids; do
-    wait "${each#*:}" || failed="$failed ${each%:*}"
+    mode=${each%:*}
+    wait "${each#*:}" && continue
+    failed="$failed $mode"
+    grep -q "^$mode " "$reports/failed" || echo "$mode" >>"$reports/failed"
   done
 }
 
@@ -229,8 +242,9 @@ done
 together $quick
 for mode in $slow; do together "$mode"; done
 
+cp "$reports/failed" "$failures"
 if [ -n "$failed" ]; then
-  echo "FAILED:$failed; './dev sanitize MODE --only SPEC' runs one spec again"
+  echo "FAILED:$failed; './dev sanitize --failed' runs again what did"
   exit 1
 fi
 echo "Nothing was found:$modes"

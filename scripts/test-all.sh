@@ -1,10 +1,12 @@
 #!/bin/sh
-# test-all.sh [busted options]: the specs on every Lua, two at a time, since they wait for most of
-# theirs. A line for each, and what was said where something failed. embedding_spec, which builds
-# programs with each of the Luas, does so once.
+# test-all.sh [--failed] [busted options]: the specs on every Lua, two at a time, since they wait for
+# most of theirs; with --failed on those alone where something failed the last time. A line for each,
+# and what was said where something failed. embedding_spec, which builds programs with each of the Luas,
+# does so once.
 set -eu
 
 . scripts/luas.sh
+failures=build/test.failed # the Luas
 
 row() { printf '%-7s %7s %9s %7s %8s %8s  %s\n' "$@"; }
 
@@ -25,6 +27,7 @@ one() {
   [ -n "$found" ] || found="- - - -" result=FAILED
   row "$lua" $found "$(($(date +%s) - began))" "$result"
   [ "$result" = ok ] || {
+    echo "$lua" >>"$failures"
     cat "$said"
     return 1
   }
@@ -36,9 +39,15 @@ if [ "${1-}" = --one ]; then
   exit
 fi
 
+if [ "${1-}" = --failed ]; then
+  shift
+  [ ! -s "$failures" ] || LUAS=$(cat "$failures")
+fi
+
 scripts/setup.sh luas
 for lua in $LUAS; do scripts/build.sh "--lua=$lua" -DAKL_WERROR=ON; done
 row Lua passed failures errors pending seconds result
+: >"$failures"
 status=0 began=$(date +%s)
 printf '%s\n' $LUAS | xargs -I '{}' -P 2 "$0" --one '{}' "$@" || status=1
 total=$(for lua in $LUAS; do numbers "$lua"; done |
