@@ -68,14 +68,13 @@ end
 
 --- By tasks: each waits for its job's end.
 local function by_tasks()
+  local function wait(i)
+    local _, err = client:wait { id = id_of(i), status = "processing",
+      created_at = os.time() - period }
+    fail(err)
+  end
   return {
-    follow = function(i)
-      lipsync.spawn(function()
-        local _, err = client:wait { id = id_of(i), status = "processing",
-          created_at = os.time() - period }
-        fail(err)
-      end)
-    end,
+    follow = function(i) lipsync.spawn(wait, i) end,
     run_until = function(moment)
       repeat lipsync.step(math.max(0, moment - core.now())) until core.now() >= moment
     end,

@@ -84,9 +84,8 @@ end
 --- Can the function that calls this one yield? Not in the main coroutine, nor inside a callback of a
 --- C function that has no way to go on afterwards: of string.gsub or table.sort on any Lua, of pcall
 --- or a `for` loop's iterator on Lua 5.1.
----@return boolean
-function compat.can_yield()
-  if isyieldable then return isyieldable() end -- Lua 5.3, 5.4, LuaJIT
+---@type fun(): boolean
+compat.can_yield = isyieldable or function() -- Lua 5.3, 5.4 and LuaJIT have one
   if not compat.running() then return false end
   local open = stack_is_open() -- not a tail call: levels are counted
   return open

@@ -7,6 +7,7 @@ local host = require "akool.lipsync.host"
 local scheduler = require "akool.lipsync.scheduler"
 
 local running, status = coroutine.running, compat.status
+local can_yield = compat.can_yield
 local wake = scheduler.wake
 
 local driver = {}
@@ -149,8 +150,8 @@ end
 ---@param task akool.lipsync.Task?  # the one that is running now
 ---@return akool.lipsync.Task|false|nil
 function driver.yielder(task)
-  if task or not host.calls_back() then return task and compat.can_yield() and task end
-  if scheduler.is_inside() or not compat.can_yield() or host.attend(host_turn) then return nil end
+  if task or not host.calls_back() then return task and can_yield() and task end
+  if scheduler.is_inside() or not can_yield() or host.attend(host_turn) then return nil end
   return scheduler.adopt()
 end
 

@@ -141,15 +141,28 @@ function follow.ended(client, found)
     { job = found, server_message = reason(client, found.data) })
 end
 
---- Wait for an end when nobody is to be told of anything before. This is what most programs do for
---- most of their time, perhaps for thousands of jobs at once: it needs a shallow stack and no table.
-local function wait_quietly(client, settings, id, age)
-  local op, err = client.core:poll(settings, id, age)
-  if not op then return nil, err end
+--- Is nobody to be told of anything before the end?
+local function is_quiet(client, opts)
+  local merged = client.merged
+  if client.renew or options.logging or merged.on_status or merged.on_event then return false end
+  return not (opts and (opts.on_status or opts.on_event or opts.webhook))
+end
+
+-- A quiet wait is what most programs do for most of their time, perhaps for thousands of jobs at once.
+-- Up to where it yields, these functions need no table and little stack: a coroutine begins with room
+-- for 40 values, Lua wants 20 of them where it yields, and where that is too little it doubles them.
+
+local function hear_the_end(client, op)
   local kind, value = loop.next(op, true)
   if kind == "done" then return follow.ended(client, setmetatable(value, client.jobs)) end
   setmetatable(value.job, client.jobs)
   return nil, value
+end
+
+local function wait_quietly(client, settings, id, age)
+  local op, err = client.core:poll(settings, id, age)
+  if not op then return nil, err end
+  return hear_the_end(client, op)
 end
 
 --- Wait for a job's end.
@@ -161,11 +174,11 @@ end
 ---@return akool.lipsync.Job?
 ---@return akool.lipsync.Error?
 function follow.wait(client, given, id, opts, told)
-  local on_status = opts and opts.on_status or client.merged.on_status
-  local on_event = opts and opts.on_event or client.merged.on_event
-  if not (on_status or on_event or client.renew or options.logging or opts and opts.webhook) then
-    return wait_quietly(client, await.settings(client, opts), id, follow.age_of(given))
+  local age = follow.age_of(given)
+  if is_quiet(client, opts) then
+    return wait_quietly(client, await.settings(client, opts), id, age)
   end
+  local on_status = opts and opts.on_status or client.merged.on_status
   local following = follow.new(client, given, id, opts, told)
   while true do
     local status, found = follow.advance(following)

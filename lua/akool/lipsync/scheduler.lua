@@ -1,5 +1,6 @@
 -- scheduler: tasks, which of them waits for which op, and which goes on next. This is the only place
--- that resumes and yields. Nothing here lets time pass: that is `driver.lua`.
+-- that resumes, and with `loop.next` the only one that yields. Nothing here lets time pass: that is
+-- `driver.lua`.
 
 local compat = require "akool.lipsync.compat"
 local host = require "akool.lipsync.host"
@@ -205,13 +206,14 @@ end
 
 -- Waiting --------------------------------------------------------------------------------------
 
---- Yield, and be whatever it was before.
-local function suspend(task)
-  yield()
+--- What yielded goes on: it is whatever it was before.
+---@param task akool.lipsync.Task
+local function resume_as_before(task)
   if not task.adopted then return end
   if task.op then forget(task) end -- not the loop resumed it, but the program
   disown(task)
 end
+scheduler.resume_as_before = resume_as_before
 
 --- There is news of the op in this slot: whoever waits for it goes on.
 ---@param slot integer
@@ -229,11 +231,11 @@ local function wake(slot, op)
 end
 scheduler.wake = wake
 
---- Yield until there is news of the op in this slot.
+--- A task waits for news of the op in this slot: it yields next, and then is as before.
 ---@param task akool.lipsync.Task  # whoever runs now
 ---@param op userdata
 ---@param slot integer
-function scheduler.wait(task, op, slot)
+function scheduler.expect(task, op, slot)
   local before = waiting[slot]
   if before ~= task then -- it may have been resumed for nothing
     if before or gathered[slot] then wake(slot) end -- who waits in an engine that was closed
@@ -241,7 +243,6 @@ function scheduler.wait(task, op, slot)
     waiting[slot], task.op, waits = task, op, waits + 1
     broken = false
   end
-  return suspend(task) -- a tail call: a waiting task has one function less on its stack
 end
 
 --- Let a group hear when there is news of the op in this slot.
@@ -257,7 +258,8 @@ end
 ---@param task akool.lipsync.Task  # whoever runs now
 function scheduler.rest(task)
   task.resting = true
-  return suspend(task)
+  yield()
+  resume_as_before(task)
 end
 
 --- Those whose op ended with an engine that was closed go on: it told nobody.
