@@ -122,7 +122,8 @@ function steps.submit(run, row)
   local fine, err = core.try_path(row.saving and run.own_settings or run.settings,
     path_of(run, row))
   if not fine then return no_place(run, row, err) end
-  local began, job = core.now(), nil
+  local began = core.now()
+  local job
   job, err = run.client:create { video_url = row.video_url, audio_url = row.audio_url,
     webhook_url = row.webhook_url or receiver and receiver.url or nil }
   if not job then return after_create[verdict.of_create(err)](run, row, err, began) end
