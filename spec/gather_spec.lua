@@ -3,8 +3,8 @@
 
 local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
+local gather = require("akool.lipsync.group").new
 local lipsync = require "akool.lipsync"
-local loop = require "akool.lipsync.loop"
 
 --- Until the group has none left: what it told, as tags and kinds.
 local function all_of(group)
@@ -29,7 +29,7 @@ describe("a group", function()
 
   it("tells of its ops in the order of their ends, wherever one can wait", function()
     everywhere(function()
-      local group = loop.gather()
+      local group = gather()
       group:add(core.sleep(0.04), "late")
       group:add(core.sleep(0.02), "soon")
       group:add(core.sleep(0), "now")
@@ -44,12 +44,12 @@ describe("a group", function()
 
   it("is empty when nothing was added", function()
     everywhere(function()
-      assert.same({ nil, "empty" }, { loop.gather():next() })
+      assert.same({ nil, "empty" }, { gather():next() })
     end)
   end)
 
   it("hands back the op, which is the tag where none is given", function()
-    local group, op = loop.gather(), core.sleep(0)
+    local group, op = gather(), core.sleep(0)
     group:add(op)
     local tag, kind, value, same = group:next()
     assert.equal(op, tag)
@@ -61,7 +61,7 @@ describe("a group", function()
   end)
 
   it("takes no op twice", function()
-    local group, op = loop.gather(), core.sleep(60)
+    local group, op = gather(), core.sleep(60)
     group:add(op, 1)
     local fine, why = pcall(function() group:add(op, 2) end)
     assert.is_false(fine)
@@ -74,7 +74,7 @@ describe("a group", function()
     local settings = client.settings
     everywhere(function()
       t.service:reset()
-      local job, group, told, events = t.job(client), loop.gather(), {}, 0
+      local job, group, told, events = t.job(client), gather(), {}, 0
       group:add(client.core:poll(settings, job.id, 0), "job")
       while true do
         local tag, kind, value = group:next()
@@ -94,7 +94,7 @@ describe("a group", function()
 
   it("tells the news of several ops one by one, all that each has", function()
     local client = t.client()
-    local group, ops = loop.gather(), {}
+    local group, ops = gather(), {}
     t.service:fail { at = "info", status = 404, times = "always" }
     for i = 1, 3 do
       ops[i] = client.core:info(client.settings, t.job(client).id)
@@ -114,7 +114,7 @@ describe("a group", function()
   it("tells the progress of a download with both of its numbers", function()
     local client = t.client()
     local job = t.completed(client)
-    local group = loop.gather()
+    local group = gather()
     t.service:set(job.id, { bytes = 3000000 })
     group:add(client.core:download(client.settings, job.video, t.path "out.mp4", job.id, true))
     local file, bytes, total
@@ -130,7 +130,7 @@ describe("a group", function()
   end)
 
   it("follows 1,000 jobs without a task for each", function()
-    local client, group, over = t.client(), loop.gather(), 0
+    local client, group, over = t.client(), gather(), 0
     local settings = core.settings {
       connect_timeout = 30, timeout = 30, create_timeout = 30, stall_timeout = 30,
       wait_timeout = 60, poll_first = 0.01, poll_max = 0.5, poll_factor = 1.5, poll_jitter = 0.2,
@@ -165,7 +165,7 @@ describe("a group", function()
   end)
 
   it("costs little for an op that has nothing to tell", function()
-    local group, ops = loop.gather(), {}
+    local group, ops = gather(), {}
     for i = 1, 10000 do ops[i] = core.sleep(60) end
     collectgarbage()
     collectgarbage()
@@ -188,7 +188,7 @@ describe("a group", function()
 
   it("takes ops while somebody waits for it", function()
     lipsync.run(function()
-      local group = loop.gather()
+      local group = gather()
       group:add(core.sleep(60), "for ever")
       local waiting = lipsync.spawn(function() return group:next() end)
       lipsync.sleep(0.01)
@@ -204,7 +204,7 @@ describe("a group", function()
 
     --- A task that waits for a group with one op that tells nothing, and has begun to.
     local function waiter()
-      group, op = loop.gather(), core.sleep(60)
+      group, op = gather(), core.sleep(60)
       group:add(op, "sleep")
       local task = lipsync.spawn(function() return group:next() end)
       lipsync.sleep(0.01)
@@ -227,7 +227,7 @@ describe("a group", function()
     end)
 
     it("remembers a call of wake that came before", function()
-      group, op = loop.gather(), core.sleep(60)
+      group, op = gather(), core.sleep(60)
       group:add(op, "sleep")
       group:wake()
       assert.same({ nil, "woken" }, { group:next() })
@@ -285,7 +285,7 @@ describe("a group", function()
       local task
       task = lipsync.spawn(function()
         coroutine.wrap(function()
-          group = loop.gather()
+          group = gather()
           group:add(core.sleep(0.1), 1)
           err = select(2, group:next())
         end)()
@@ -302,7 +302,7 @@ describe("a group", function()
 
   it("tells of each of its ops when the engine is closed", function()
     everywhere(function()
-      local group = loop.gather()
+      local group = gather()
       for i = 1, 5 do group:add(core.sleep(60), i) end
       group:wake()
       group:next()
@@ -324,7 +324,7 @@ describe("a group", function()
 
   it("tells of each of its ops when another task closes the engine", function()
     lipsync.run(function()
-      local group = loop.gather()
+      local group = gather()
       for i = 1, 5 do group:add(core.sleep(60), i) end
       lipsync.spawn(function()
         lipsync.sleep(0.01)
@@ -338,7 +338,7 @@ describe("a group", function()
 
   it("that nobody holds any more is collected, and its ops are cancelled", function()
     do
-      local group = loop.gather()
+      local group = gather()
       for i = 1, 10 do group:add(core.sleep(60), i) end
       group:wake()
       group:next()
@@ -354,7 +354,7 @@ describe("a group", function()
   end)
 
   it("goes on after an error broke off the loop in the middle of a turn, as tasks do", function()
-    local group, told = loop.gather(), 0
+    local group, told = gather(), 0
     for i = 1, 200 do group:add(core.sleep(i / 4000), i) end
     local waiting = lipsync.spawn(function()
       while true do
@@ -385,7 +385,7 @@ describe("a group", function()
   end)
 
   it("that is waited for outside of tasks goes on after such an error, too", function()
-    local group, broke = loop.gather(), 0
+    local group, broke = gather(), 0
     for i = 1, 20 do group:add(core.sleep(i / 1000), i) end
     local class = getmetatable(group).__index
     local heard = class.hear
@@ -419,7 +419,7 @@ describe("a group under a host", function()
     lipsync.use "luv"
     local client, ended = t.client(), {}
     local function use(name)
-      local group = loop.gather()
+      local group = gather()
       local job = t.job(client)
       group:add(client.core:info(client.settings, job.id), "info")
       group:add(core.sleep(0.02), "sleep")
@@ -441,7 +441,7 @@ describe("a group under a host", function()
 
   it("can be woken from a callback of the host's", function()
     lipsync.use "luv"
-    local group, op, kind = loop.gather(), core.sleep(60), nil
+    local group, op, kind = gather(), core.sleep(60), nil
     group:add(op, 1)
     lipsync.spawn(function() kind = select(2, group:next()) end)
     local timer = uv.new_timer()

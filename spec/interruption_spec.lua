@@ -70,7 +70,7 @@ describe("a wait for a signal", function()
     assert.equal("5 SIGTERM\n", says [[
       local ticks = 0
       lipsync.run(function()
-        local group = loop.gather()
+        local group = require("akool.lipsync.group").new()
         group:add(assert(core.interruption()), "signal")
         lipsync.spawn(function()
           for _ = 1, 5 do

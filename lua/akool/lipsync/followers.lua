@@ -1,7 +1,7 @@
 -- followers: many jobs that one task follows, so that ten thousand of them need no coroutine each.
 
 local follow = require "akool.lipsync.follow"
-local loop = require "akool.lipsync.loop"
+local group = require "akool.lipsync.group"
 
 ---@class akool.lipsync.Followers
 ---@field package client akool.lipsync.Client
@@ -99,7 +99,7 @@ local followers = {}
 ---@return akool.lipsync.Followers
 function followers.new(client, opts)
   return setmetatable({ client = client, opts = opts, settings = follow.settings_of(client, opts),
-    group = loop.gather(), ops = {}, hearings = {}, renewed = {} }, Followers)
+    group = group.new(), ops = {}, hearings = {}, renewed = {} }, Followers)
 end
 
 return followers

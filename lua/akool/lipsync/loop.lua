@@ -5,7 +5,6 @@
 local compat = require "akool.lipsync.compat"
 local core = require "akool.lipsync.core"
 local driver = require "akool.lipsync.driver"
-local group = require "akool.lipsync.group"
 local host = require "akool.lipsync.host"
 local scheduler = require "akool.lipsync.scheduler"
 local task = require "akool.lipsync.task"
@@ -14,8 +13,7 @@ local current, expect, yielder = scheduler.current, scheduler.expect, driver.yie
 local yield = compat.yield
 
 local loop = {
-  ended = task.ended,  -- wait until a task is done, however it ends
-  gather = group.new,  -- many ops, for one task that waits for whichever has news
+  ended = task.ended, -- wait until a task is done, however it ends
 }
 
 --- Wait for the next thing an op has to tell, and return it (see `op:next` in types/core.lua).

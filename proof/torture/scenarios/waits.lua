@@ -31,12 +31,12 @@ scenario("group", {
   prepare = function(context)
     local client, job = tools.client_with_job(context)
     local core, lipsync = require "akool.lipsync.core", require "akool.lipsync"
-    local loop, group, tasks = require "akool.lipsync.loop", nil, { false }
+    local groups, group, tasks = require "akool.lipsync.group", nil, { false }
     local go_on = tools.end_and_ask_again(client, tasks)
     return {
       act = function()
         tasks[1] = lipsync.spawn(function()
-          group = loop.gather()
+          group = groups.new()
           local problem = add(group, "job", client.core:poll(client.settings, job.id, 0))
           for i = 1, 3 do problem = problem or add(group, i, core.sleep(0.001 * i)) end
           if problem then return nil, problem end
