@@ -1,8 +1,8 @@
 #!/bin/sh
-# test-all.sh [--failed] [busted options]: the specs on every Lua, two at a time, since they wait for
-# most of theirs; with --failed on those alone where something failed the last time. A line for each,
-# and what was said where something failed. embedding_spec, which builds programs with each of the Luas,
-# does so once.
+# test-all.sh [--failed] [busted options]: the specs on every Lua, all at the same time, since they wait
+# for half of theirs; with --failed on those alone where something failed the last time. A line for
+# each, and what was said where something failed. embedding_spec, which builds programs with each of the
+# Luas, does so once.
 set -eu
 
 . scripts/luas.sh
@@ -49,7 +49,7 @@ for lua in $LUAS; do scripts/build.sh "--lua=$lua" -DAKL_WERROR=ON; done
 row Lua passed failures errors pending seconds result
 : >"$failures"
 status=0 began=$(date +%s)
-printf '%s\n' $LUAS | xargs -I '{}' -P 2 "$0" --one '{}' "$@" || status=1
+printf '%s\n' $LUAS | xargs -I '{}' -P 5 "$0" --one '{}' "$@" || status=1
 total=$(for lua in $LUAS; do numbers "$lua"; done |
   awk '{ a += $1; b += $2; c += $3; d += $4 } END { print a + 0, b + 0, c + 0, d + 0 }')
 row total $total "$(($(date +%s) - began))" "$([ "$status" = 0 ] && echo ok || echo FAILED)"
