@@ -99,7 +99,8 @@ describe("A batch", function()
       b:close()
     ]]):format(dsn, t.films_folder), {
       environment = { AKOOL_API_KEY = fixture.secrets.api_key, AKOOL_BASE_URL = t.service.url,
-        GCOV_PREFIX = t.folder }, -- where it counts its lines: what is there would be cut short
+        GCOV_PREFIX = t.folder }, -- if it counts its lines: those of others would be cut short
+      errors = true, -- on which it would say that its own are
       prefix = [[sh -c 'trap "" XFSZ; ulimit -f 2; exec "$0" "$@"']] })
     assert.equal("io\twrite_failed\ttrue\t0\n", said)
     finishes(b, 2)
