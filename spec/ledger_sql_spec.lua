@@ -42,6 +42,19 @@ local function write(path, bytes, mode)
   assert(file:close())
 end
 
+--- What a program waits at that reads a byte from `t.path "gate"`. Open at both ends, so that nobody
+--- waits for one who is gone.
+local function a_gate()
+  shell.must_run("mkfifo '%s'", t.path "gate")
+  return assert(io.open(t.path "gate", "r+"))
+end
+
+--- Let it pass.
+local function pass(gate)
+  assert(gate:write "x")
+  assert(gate:flush())
+end
+
 --- A program that opens the ledger as `db`.
 local function program(dsn, code)
   return ("local db = assert(require('akool.lipsync.ledger.sql').open(%q))\n"):format(dsn) .. code
@@ -272,25 +285,25 @@ for name, dialect in pairs(DIALECTS) do
 
       before_each(function()
         assert(db:change(PUT, "k", 1, nil))
-        gate = t.path "gate"
-        shell.must_run("mkfifo '%s'", gate)
+        gate = a_gate()
         local script = child.script(program(dsn, ([[
           print(db:transaction(function()
             assert(db:change "UPDATE t SET n = 2")
             io.open(%q, "w"):close()
-            io.open(%q, "r"):close()
+            io.open(%q, "r"):read(1)
             return "let go"
           end))
-        ]]):format(t.path "held", gate)), t.path "holder.lua")
+        ]]):format(t.path "held", t.path "gate")), t.path "holder.lua")
         finish = child.start(script)
         assert(sockets.turn_until(function() return lfs.attributes(t.path "held") end))
       end)
 
       local function let_go()
         if gate then
-          io.open(gate, "w"):close()
-          gate = nil
+          pass(gate)
           assert.are.equal("let go\n", (finish()))
+          gate:close()
+          gate = nil
         end
       end
       after_each(let_go)
@@ -641,12 +654,11 @@ describe("a ledger's server", function()
   it("is down: a clear error, and all is well when it is up", function()
     local dsn = server:new_database()
     assert(open(dsn):change(MAKE))
-    local gate = t.path "gate"
-    shell.must_run("mkfifo '%s'", gate)
+    local gate = a_gate()
     local finish = child.start(child.script(program(dsn, ([[
       local function wait(name)
         io.open(name, "w"):close()
-        io.open(%q, "r"):close()
+        io.open(%q, "r"):read(1)
       end
       wait(%q)
       print(select(2, require("akool.lipsync.ledger.sql").open(%q)))
@@ -655,14 +667,16 @@ describe("a ledger's server", function()
       print(select(2, db:transaction(function() error "not reached" end)))
       wait(%q)
       assert(db:change(%q, "k", 1, nil))
-    ]]):format(gate, t.path "first", dsn, PUT, t.path "second", PUT)), t.path "program.lua"))
+    ]]):format(t.path "gate", t.path "first", dsn, PUT, t.path "second", PUT)),
+      t.path "program.lua"))
     for _, step in ipairs { { t.path "first", server.down }, { t.path "second", server.up } } do
       local path, act = step[1], step[2]
       assert(sockets.turn_until(function() return lfs.attributes(path) end))
       act(server)
-      io.open(gate, "w"):close()
+      pass(gate)
     end
     unreachable(4, (finish()))
+    gate:close()
   end)
 
   it("refuses a password, a user, a database, a setting", function()
