@@ -10,11 +10,12 @@ usage() {
 }
 
 build=build/coverage
+LIMIT=300 # seconds that a spec may take
 
 # one SPEC: runs it, and says how it went.
 one() {
   log=$build/$(basename "$1" .lua).log
-  if scripts/run-spec.sh "$build" "$1" lua5.4 >"$log" 2>&1; then
+  if timeout -k 5 "$LIMIT" scripts/run-spec.sh "$build" "$1" lua5.4 >"$log" 2>&1; then
     printf '%-30s %s\n' "$1" "$(sed -n 's/^\([0-9]* success.*\) : .*/\1/p' "$log")"
   else
     echo "$1 FAILED"

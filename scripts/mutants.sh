@@ -48,7 +48,7 @@ reached() {
       -DCMAKE_MODULE_LINKER_FLAGS=-Wl,--exclude-libs,libgcov.a
     find "$build/cover" -name '*.gcda' -delete
     began=$(date +%s)
-    "$@" >"$build/reached.log" 2>&1 || {
+    timeout -k 5 300 "$@" >"$build/reached.log" 2>&1 || {
       cat "$build/reached.log"
       echo "$name fails before anything is changed" >&2
       exit 1

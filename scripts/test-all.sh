@@ -8,6 +8,8 @@ set -eu
 . scripts/luas.sh
 failures=build/test.failed # the Luas
 
+LIMIT=1200 # seconds that a Lua may take
+
 row() { printf '%-7s %7s %9s %7s %8s %8s  %s\n' "$@"; }
 
 # numbers LUA: how many specs passed, failed, raised and are pending, from what busted says last.
@@ -22,7 +24,7 @@ one() {
   said=$(lua_folder "$lua")/test.said
   shift
   [ "$lua" = 5.4 ] || set -- --exclude-pattern=embedding_spec "$@"
-  scripts/test.sh "--lua=$lua" "$@" >"$said" 2>&1 || result=FAILED
+  timeout -k 10 "$LIMIT" scripts/test.sh "--lua=$lua" "$@" >"$said" 2>&1 || result=FAILED
   found=$(numbers "$lua")
   [ -n "$found" ] || found="- - - -" result=FAILED
   row "$lua" $found "$(($(date +%s) - began))" "$result"
