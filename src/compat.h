@@ -27,6 +27,15 @@ static inline void *akl_lua_newuserdata(lua_State *L, size_t size) {
 #endif
 }
 
+/* [-0, +0, -] How many bytes the userdata at 'index' has; 0 for a pointer. */
+static inline size_t akl_lua_size(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 502
+  return lua_rawlen(L, index);
+#else
+  return lua_objlen(L, index);
+#endif
+}
+
 /* [-1, +0, -] Pop a table and keep it beside the userdata at 'index'. */
 static inline void akl_lua_setvalue(lua_State *L, int index) {
 #if LUA_VERSION_NUM >= 504

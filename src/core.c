@@ -39,6 +39,14 @@ void akl_core_set_class(lua_State *L, const char *name) {
   lua_setmetatable(L, -2);
 }
 
+void *akl_core_new(lua_State *L, size_t size, const char *name) {
+  struct akl_object *object = akl_lua_newuserdata(L, size);
+  memset(object, 0, size);
+  object->class = name;
+  akl_core_set_class(L, name);
+  return object;
+}
+
 /* Raise: the value at 'index' is no object of this class of ours. */
 static _Noreturn void refuse(lua_State *L, int index, const char *name) {
   const char *type = luaL_typename(L, index), *problem;
@@ -54,15 +62,10 @@ static _Noreturn void refuse(lua_State *L, int index, const char *name) {
 }
 
 void *akl_core_check(lua_State *L, int index, const char *name) {
-  void *value = lua_touserdata(L, index);
-  if (value != NULL && lua_getmetatable(L, index)) {
-    akl_lua_rawgetp(L, LUA_REGISTRYINDEX, name);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    if (same)
-      return value;
-  }
-  refuse(L, index, name);
+  struct akl_object *object = lua_touserdata(L, index);
+  if (object == NULL || akl_lua_size(L, index) < sizeof *object || object->class != name)
+    refuse(L, index, name);
+  return object;
 }
 
 /* {====== The engine ====== */
@@ -124,9 +127,7 @@ static struct akl_engine *check_engine(lua_State *L) {
 /* [-0, +1 or 2, m] Push a new engine, or nil and an error; then NULL is returned. Born closed, so that
 ** an error on the way leaks nothing. */
 static struct akl_engine_box *new_engine(lua_State *L) {
-  struct akl_engine_box *box = akl_lua_newuserdata(L, sizeof *box);
-  *box = (struct akl_engine_box){0};
-  akl_core_set_class(L, ENGINE);
+  struct akl_engine_box *box = akl_core_new(L, sizeof *box, ENGINE);
   lua_newtable(L);
   lua_newtable(L);
   lua_pushliteral(L, "v");

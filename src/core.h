@@ -14,9 +14,16 @@
 #include "engine.h"
 #include "errors.h"
 
+/* What every object of ours begins with, all of them userdata: the address that tells its class. So a
+** check costs no look into the registry, and nothing of another module's is taken for one of ours. */
+struct akl_object {
+  const char *class;
+};
+
 /* The engine as Lua holds it. Born closed. Beside it (as its value) lies the table of its ops, with
 ** weak values: an op by its slot, and in a free slot the number of the next free one. */
 struct akl_engine_box {
+  struct akl_object object;
   struct akl_engine *engine; /* owned; NULL when closed */
   unsigned number;           /* tells it from those that came before it */
   int slots, free_slot;      /* how many there are; the first free one, 0 if none */
@@ -32,6 +39,7 @@ struct akl_engine_box {
 /* An op as Lua holds it: the call itself. Beside it, once `filled`, lies what it has to tell: the
 ** result's table, or for a poll a list of jobs in the order in which they came. */
 struct akl_op {
+  struct akl_object object;
   struct akl_call call; /* its slot is 0 once it gave that back */
   unsigned engine;      /* the number of the engine whose slot it has */
   int taken;            /* a poll: how many of the jobs the program has been given */
@@ -106,7 +114,11 @@ void akl_core_class(lua_State *L, const char *name, const luaL_Reg *methods, con
 /* [-0, +0, -] Make the value on top one of this class. */
 void akl_core_set_class(lua_State *L, const char *name);
 
-/* [-0, +0, v] The userdata of this class at 'index'; raises when it is something else. */
+/* [-0, +1, m] Push a new object of this class, whose struct has so many bytes and begins with its class;
+** the rest is zero. */
+void *akl_core_new(lua_State *L, size_t size, const char *name);
+
+/* [-0, +0, v] The object of this class at 'index'; raises when it is something else. */
 void *akl_core_check(lua_State *L, int index, const char *name);
 
 /* Start an op; methods of a client. */

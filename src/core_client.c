@@ -14,6 +14,17 @@ static const char CLIENT[] = "akool.lipsync.client";
 static const char SETTINGS[] = "akool.lipsync.settings";
 enum { CREDENTIAL_MAX = 4096 }; /* bytes */
 
+/* As Lua holds them: one reference each, NULL until they are complete, and once they were collected. */
+struct settings_box {
+  struct akl_object object;
+  struct akl_settings *settings;
+};
+
+struct client_box {
+  struct akl_object object;
+  struct akl_client *client;
+};
+
 /* {====== Settings ====== */
 
 static double number(lua_State *L, const char *name) {
@@ -51,10 +62,8 @@ static char *string(lua_State *L, const char *name) {
 static int core_settings(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  struct akl_settings **box = akl_lua_newuserdata(L, sizeof(struct akl_settings *));
-  *box = NULL;
-  akl_core_set_class(L, SETTINGS);
-  struct akl_settings *s = *box = akl_settings_new();
+  struct settings_box *box = akl_core_new(L, sizeof *box, SETTINGS);
+  struct akl_settings *s = box->settings = akl_settings_new();
   if (s == NULL)
     return luaL_error(L, "not enough memory");
   s->connect_timeout = seconds(L, "connect_timeout");
@@ -88,16 +97,16 @@ static int core_settings(lua_State *L) {
 }
 
 struct akl_settings *akl_core_check_settings(lua_State *L, int index) {
-  struct akl_settings **box = akl_core_check(L, index, SETTINGS);
-  if (*box == NULL)
+  const struct settings_box *box = akl_core_check(L, index, SETTINGS);
+  if (box->settings == NULL)
     (void)luaL_argerror(L, index, "these settings are not complete, or were collected");
-  return *box;
+  return box->settings;
 }
 
 static int settings_gc(lua_State *L) {
-  struct akl_settings **box = akl_core_check(L, 1, SETTINGS);
-  akl_settings_unref(*box);
-  *box = NULL;
+  struct settings_box *box = akl_core_check(L, 1, SETTINGS);
+  akl_settings_unref(box->settings);
+  box->settings = NULL;
   return 0;
 }
 
@@ -105,10 +114,10 @@ static int settings_gc(lua_State *L) {
 ** {====== Clients ====== */
 
 struct akl_client *akl_core_check_client(lua_State *L, int index) {
-  struct akl_client **box = akl_core_check(L, index, CLIENT);
-  if (*box == NULL)
+  const struct client_box *box = akl_core_check(L, index, CLIENT);
+  if (box->client == NULL)
     (void)luaL_argerror(L, index, "this client is not complete, or was collected");
-  return *box;
+  return box->client;
 }
 
 /* core.client(base_url, allow_http): a client, or nil and an error. */
@@ -125,13 +134,11 @@ static int core_client(lua_State *L) {
           "that is meant)";
   if (bad != NULL)
     return akl_core_refuse(L, AKL_CAUSE_BAD_BASE_URL, "base_url", bad);
-  struct akl_client **box = akl_lua_newuserdata(L, sizeof(struct akl_client *));
-  *box = NULL;
-  akl_core_set_class(L, CLIENT);
-  *box = akl_client_new(base, &url);
-  if (*box == NULL)
+  struct client_box *box = akl_core_new(L, sizeof *box, CLIENT);
+  box->client = akl_client_new(base, &url);
+  if (box->client == NULL)
     return luaL_error(L, "not enough memory");
-  (*box)->exchange_at = akl_protocol_endpoint(AKL_TOKEN);
+  box->client->exchange_at = akl_protocol_endpoint(AKL_TOKEN);
   return 1;
 }
 
@@ -188,15 +195,15 @@ static int client_redact(lua_State *L) {
 }
 
 static int client_tostring(lua_State *L) {
-  struct akl_client **box = akl_core_check(L, 1, CLIENT);
-  lua_pushfstring(L, "%s (%s)", CLIENT, *box == NULL ? "incomplete" : (*box)->base_url);
+  const struct client_box *box = akl_core_check(L, 1, CLIENT);
+  lua_pushfstring(L, "%s (%s)", CLIENT, box->client == NULL ? "incomplete" : box->client->base_url);
   return 1;
 }
 
 static int client_gc(lua_State *L) {
-  struct akl_client **box = akl_core_check(L, 1, CLIENT);
-  akl_client_unref(*box);
-  *box = NULL;
+  struct client_box *box = akl_core_check(L, 1, CLIENT);
+  akl_client_unref(box->client);
+  box->client = NULL;
   return 0;
 }
 

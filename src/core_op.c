@@ -17,13 +17,10 @@ static const char OP[] = "akool.lipsync.op";
 
 /* [-0, +1, m] Push a new op that has not started. */
 static struct akl_op *new_op(lua_State *L, size_t job) {
-  struct akl_op *op = akl_lua_newuserdata(L, sizeof *op + job + 1);
-  *op = (struct akl_op){0};
-  op->job[0] = '\0';
+  struct akl_op *op = akl_core_new(L, sizeof *op + job + 1, OP);
   akl_link_init(&op->call.link);
   akl_link_init(&op->call.news);
   akl_link_init(&op->call.waiting);
-  akl_core_set_class(L, OP);
   return op;
 }
 

@@ -28,7 +28,7 @@ local function measure_size(bench, way, service, size)
     subject("bare", path, { FLOOR, "download", url, path, "bare", service.ca_file }),
     subject("whole", path, { FLOOR, "download", url, path, "whole", service.ca_file }),
     subject("ours", path, { "lua5.4", "bench/ours/download.lua", url, path, service.ca_file }),
-  }, size > 100 * MIB and 1 or bench.rounds)
+  }, size > 100 * MIB and math.min(3, bench.rounds) or bench.rounds)
   local bare, whole, ours = medians.bare, medians.whole, medians.ours
   local name = ("download, %s, %d MiB"):format(way.title, size // MIB)
   report.row {
