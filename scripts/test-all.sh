@@ -8,7 +8,7 @@ set -eu
 . scripts/luas.sh
 failures=build/test.failed # the Luas
 
-LIMIT=1200 # seconds that a Lua may take
+LIMIT=1500 # seconds that a Lua may take
 
 row() { printf '%-7s %7s %9s %7s %8s %8s  %s\n' "$@"; }
 
