@@ -22,6 +22,31 @@ describe("A batch", function()
     assert.equal(3, #t.service:jobs())
   end)
 
+  it("asks for them before it follows what an earlier run left", function()
+    local b = t.batch()
+    b:add(t.films(2))
+    assert(t.run(b, { submitted = function() b:stop() end }))
+    t.service:advance(20)
+    local asked = 0
+    local client = t.client { max_retries = 0, api_key = function()
+      asked = asked + 1
+      return fixture.secrets.api_key
+    end }
+    local done = assert(t.run(t.batch(nil, { client = client }))).done
+    assert.is_true(done > 0)
+    assert.is_true(asked > 0)
+  end)
+
+  it("goes no further without any", function()
+    local b = t.batch(nil, { concurrency = 1 })
+    b:add(t.films(2))
+    assert(t.run(b, { submitted = function() b:stop() end }))
+    local client = t.client { max_retries = 0, api_key = function() end }
+    local summary = assert(t.run(t.batch(nil, { client = client })))
+    assert.equal("no_credentials", summary.stopped.name)
+    assert.equal("submitted planned", t.states(b))
+  end)
+
   it("goes on with a token that ends while jobs are followed", function()
     local client = t.client { max_retries = 0, client_id = fixture.secrets.client_id,
       client_secret = fixture.secrets.client_secret }

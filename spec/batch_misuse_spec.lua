@@ -3,6 +3,7 @@
 
 local batch = require "akool.lipsync.batch"
 local batches = require "support.batches"
+local lipsync = require "akool.lipsync"
 
 describe("A batch", function()
   local t = batches.new { queue = 5, process = 10 }
@@ -51,6 +52,25 @@ describe("A batch", function()
         raises("is running", function() b:close() end)
       end, submitted = function() t.service:advance(20) end }))
     end)
+  end)
+
+  it("raises where nothing can wait, begins nothing, and runs elsewhere", function()
+    local b, step = t.batch(), nil
+    b:add(t.films(2))
+    lipsync.use { name = "frames", watch = function(_, its_step)
+      step = its_step
+      return function() end
+    end }
+    finally(function() lipsync.use(false) end)
+    local fine, why = pcall(b.run, b)
+    assert.is_false(fine)
+    assert.is_truthy(tostring(why):find("would block frames", 1, true), why)
+    for _ = 1, 10 do
+      if step then step() end
+    end
+    assert.equal(0, t.service:count "create")
+    lipsync.use(false)
+    assert.equal(2, assert(t.run(b, { submitted = function() t.service:advance(20) end })).done)
   end)
 
   it("says what is wrong with what is to be added, and adds none of it", function()

@@ -41,6 +41,27 @@ describe("A batch", function()
       end)
     end)
 
+    it("once another worker is through with it", function()
+      local b, job = t.batch(), t.completed()
+      b:add(t.film "f1")
+      local path = b:path(b:row "f1")
+      t.service:fail { at = "file", stall_at = 10 }
+      lipsync.run(function()
+        local other = lipsync.spawn(function() return t.client():download(job, path) end)
+        t.await(function() return t.service:count "file" == 1 end)
+        local summary = assert(t.run(b, {
+          paused = function(event)
+            assert.equal("file_busy", event.error.name)
+            other:cancel()
+          end,
+          submitted = function() t.service:advance(20) end,
+        }))
+        assert.same({ 1, nil }, { summary.done, summary.stopped })
+        other:join()
+      end)
+      assert.equal(2, #t.service:jobs())
+    end)
+
     it("not over a file that is there, and pays nothing for it", function()
       local b = t.batch()
       fixture.write(t.films_folder .. "/f1.mp4", "mine")

@@ -163,6 +163,16 @@ describe("A batch", function()
       AKOOL_CLIENT_SECRET = false } })
   end
 
+  it("begins no create once it is told to stop", function()
+    b:add(t.films(3))
+    local summary = assert(t.run(b, { submitting = function() b:stop() end }))
+    assert.equal("stop", summary.interrupted)
+    assert.equal(0, t.service:count "create")
+    assert.equal("planned planned planned", t.states(b))
+    assert.equal(1, #t.told "submitting")
+    finishes(3)
+  end)
+
   for _, name in ipairs { "INT", "TERM" } do
     it("stops cleanly at SIG" .. name .. ", and the next run goes on", function()
       b:add(t.films(3))

@@ -5,6 +5,8 @@ local fixture = require "support.fixture"
 local program = require "support.program"
 local screens = require "support.screen"
 
+local unpack = table.unpack or unpack -- luacheck: ignore 143 (Lua 5.1)
+
 local QUICK = { "--poll-first", "0.05", "--poll-max", "0.05" }
 
 local screen
@@ -114,6 +116,21 @@ describe("akool-lipsync batch", function()
     said = batch("run", "jobs.db")
     assert.same({ "5 of 5 done\n", 0 }, { said.out, said.status }, said.err)
     assert.equal(5, t.service:count "create")
+  end)
+
+  it("run and others make no sense with these, and say so", function()
+    filled(1)
+    for words, expected in pairs {
+      ["a whole number from 1 to 1000000"] = { "run", "jobs.db", "--concurrency", "2000000" },
+      ["--output-dir: the path of a folder"] = { "run", "jobs.db", "--output-dir", "" },
+      ["no row \"nobody\""] = { "resubmit", "jobs.db", "nobody" },
+    } do
+      local said = batch(unpack(expected))
+      assert.equal(2, said.status, said.err)
+      assert.truthy(said.err:find(words, 1, true), said.err)
+      assert.falsy(said.err:find("defect", 1, true), said.err)
+    end
+    assert.equal(0, t.service:count "create")
   end)
 
   it("run tells of everything in JSON lines, the last of which is the result", function()

@@ -132,6 +132,11 @@ describe("rows", function()
     }, { why:match "([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)$" })
   end)
 
+  it("do not have two columns of one name", function()
+    assert.equal("line 1: two columns are called audio_url", problems(
+      ("key,video_url,audio_url,AUDIO_URL\none,%s,%s,%s\n"):format(V, A, B)):match "[^\n]*$")
+  end)
+
   it("tell of twenty of such lines, and of how many more there are", function()
     local why = problems(("x,y,z\n"):rep(30))
     assert.equal(21, select(2, why:gsub("[^\n]+", "")))

@@ -65,6 +65,8 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
         refused("row_conflict", "another video or voice",
           book:add { item("a", { video_url = "https://example.com/other.mp4" }) })
         refused("row_conflict", "a.mp4", book:add { item("a", { output = "b.mp4" }) })
+        refused("row_conflict", "webhook_url", book:add { item("a", { webhook_url = "https://w/" }) })
+        refused("row_conflict", "without force", book:add { item("a", { force = true }) })
         local err = refused("row_conflict", '"x"',
           book:add { item "x", item("x", { output = "y.mp4" }) })
         assert.are.equal(2, err.item)
@@ -247,8 +249,8 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
 
     it("of a later version is left alone", function()
       add "a"
-      assert(book.db:change "UPDATE lipsync_ledger SET version = 2")
-      local err = refused("ledger_damaged", "format 2, and this version of akool-lipsync knows 1",
+      assert(book.db:change "UPDATE lipsync_ledger SET version = 3")
+      local err = refused("ledger_damaged", "format 3, and this version of akool-lipsync knows 2",
         ledger.open(dsn))
       fixture.assert_no_secret(err)
       assert.are.equal("planned", state "a")

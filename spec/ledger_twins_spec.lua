@@ -1,6 +1,7 @@
 -- Twins: rows of a ledger with the same video and voice. Their film is bought once, and not again while
 -- it may have been bought, unless the user says so. On SQLite and on PostgreSQL alike.
 
+local core = require "akool.lipsync.core"
 local ledgers = require "support.ledgers"
 
 local item, job = ledgers.item, ledgers.job
@@ -61,7 +62,8 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
         local row = ours:claim_planned(1)
         assert.are.same({ "b", "ready", "ja", true, 0 },
           { row.key, row.state, row.job_id, row.adopted, row.attempts })
-        assert.are.equal("a", ours:twin_of(row).key)
+        local twins = ours:twins_of(row)
+        assert.are.same({ 1, "a" }, { #twins, twins[1].key })
       end)
 
       it("and holds it back while it may have been bought", function()
@@ -101,6 +103,17 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
           { row.key, row.state, row.job_id, row.adopted })
         bring("c", "submitting")
         assert.is_nil((ours:adopt_bought(book:row "c"))) -- this ledger knows nothing of it
+      end)
+
+      it("but not any more when the row was submitted again meanwhile", function()
+        bring("a", "processing")
+        add(item("b", { audio_url = "https://example.com/a.wav", force = true }))
+        local row = ours:claim_planned(5)
+        assert(ours:ended("b", "unknown", core.error("worker_lost", "It slept.")))
+        assert(book:obey("resubmit", "b"))
+        assert.are.equal(2, ours:claim_planned(5).attempts)
+        assert.is_nil((ours:adopt_bought(row)))
+        assert.are.same({ "submitting", nil }, { state "b", book:row "b".job_id })
       end)
     end)
   end)

@@ -6,6 +6,7 @@ local clients = require "akool.lipsync.client"
 local compat = require "akool.lipsync.compat"
 local items = require "akool.lipsync.batch.items"
 local ledger = require "akool.lipsync.ledger"
+local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 local run = require "akool.lipsync.batch.run"
 local steps = require "akool.lipsync.batch.steps"
@@ -17,13 +18,27 @@ local tests = options.tests
 ---@field ledger akool.lipsync.Ledger
 ---@field package client akool.lipsync.Client?
 ---@field package config { output_dir: string, concurrency: integer, lease: number, patience: number }
----@field package running akool.lipsync.batch.Run?
+---@field package running akool.lipsync.batch.Run? # where nothing could wait for it, it is left, done
 local Batch = {}
 Batch.__index = Batch
 Batch.__name = "akool.lipsync.batch"
 
 function Batch:__tostring()
   return ("akool.lipsync.batch (%s)"):format(tostring(self.ledger))
+end
+
+--- The run that is under way.
+---@param self akool.lipsync.Batch
+---@return akool.lipsync.batch.Run?
+local function under_way(self)
+  local this = self.running
+  return this and not this.task.done and this or nil
+end
+
+--- The ledger was changed: so that the run notices.
+local function look(self)
+  local this = under_way(self)
+  if this then this:look() end
 end
 
 -- Checks ----------------------------------------------------------------------------------------
@@ -85,7 +100,7 @@ function Batch:add(given)
   if not list then return nil, err end
   local new
   new, err = self.ledger:add(list)
-  if new and self.running then self.running:look() end
+  if new then look(self) end
   return new, err
 end
 
@@ -137,7 +152,7 @@ end
 
 local function obey(self, verb, key, job_id)
   local fine, err = self.ledger:obey(verb, key, job_id)
-  if fine and self.running then self.running:look() end
+  if fine then look(self) end
   return fine, err
 end
 
@@ -218,24 +233,35 @@ end
 ---@return akool.lipsync.Error?
 function Batch:run(opts)
   check_options(opts, RUN_OPTIONS, 2)
-  if self.running then error("run: this batch is running", 2) end
+  if under_way(self) then error("run: this batch is running", 2) end
   local client, err = client_of(self, 2)
   if not client then return nil, err end
   local fine
   fine, err = steps.try_folder(options.settings(options.merge(client.merged,
     { overwrite = true })), self.config.output_dir)
   if not fine then return nil, err end
-  self.running = run.new(self.ledger, client, self.config, opts or {})
-  local summary, raised
-  summary, err, raised = self.running:run(worker_name(), self.config.lease)
+  local this, summary, raised = run.new(self.ledger, client, self.config, opts or {}), nil, nil
+  this.task = loop.spawn(function()
+    summary, err, raised = this:run(worker_name(), self.config.lease)
+  end)
+  self.running = this
+  if not loop.ended(this.task, false, true) then -- raises where nothing can wait: then nothing has begun
+    this.task:cancel()
+    loop.ended(this.task, true)
+  end
   self.running = nil
+  if this.task.failed then error(this.task.failure, 0) end
   if raised then error(raised.why, 0) end
+  if not (summary or err) then
+    err = core.error("cancelled", "The run was cancelled before it began.")
+  end
   return summary, err
 end
 
 --- Ask a run to stop: nothing new is begun, and what is at the service goes on there.
 function Batch:stop()
-  if self.running then self.running:stop "stop" end
+  local this = under_way(self)
+  if this then this:stop "stop" end
 end
 
 --- A delivery says that a job went on. The service is asked, and what it says is written down.
@@ -266,7 +292,7 @@ end
 
 --- Close the ledger. Not while it runs.
 function Batch:close()
-  if self.running then error("close: this batch is running; stop it first", 2) end
+  if under_way(self) then error("close: this batch is running; stop it first", 2) end
   self.ledger:close()
 end
 

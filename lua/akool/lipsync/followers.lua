@@ -11,10 +11,21 @@ local group = require "akool.lipsync.group"
 ---@field package ops table<any, userdata>                   # by tag
 ---@field package hearings table<any, akool.lipsync.Hearing> # where a receiver hears of them
 ---@field package renewed table<any, true>                   # credentials were asked for again
+---@field package asked true?                                # functions that give credentials were
 local Followers = {}
 Followers.__index = Followers
 
+--- Functions that give credentials are asked once, before the first job is.
+local function ask_for_credentials(self)
+  if self.asked or not self.client.renew then return true end
+  local fine, err = self.client.renew()
+  self.asked = fine
+  return fine, err
+end
+
 local function start(self, tag, id, age)
+  local fine, problem = ask_for_credentials(self)
+  if not fine then return nil, problem end
   local op, err = self.client.core:poll(self.settings, id, age)
   if not op then return nil, err end
   self.group:add(op, tag)

@@ -111,6 +111,10 @@ local function conflict(item, fingerprint, row)
     return "is there already, with another video or voice."
   elseif row.output ~= item.output then
     return ("is there already and goes to %s."):format(row.output)
+  elseif row.webhook_url ~= item.webhook_url then
+    return "is there already, with another webhook_url."
+  elseif item.force and row.forced == 0 then
+    return "is there already, without force."
   end
 end
 
@@ -188,7 +192,7 @@ end
 -- The user's word ---------------------------------------------------------------------------------
 
 -- What was known of a job that is not the row's any more.
-local FORGET = { video = NONE, created_at = NONE, expires_at = NONE, credits = NONE,
+local FORGET = { video = NONE, created_at = NONE, expires_at = NONE, gone = 0, credits = NONE,
   duration = NONE }
 
 local function forgetting(columns)
@@ -196,17 +200,21 @@ local function forgetting(columns)
   return without_error(columns)
 end
 
-local RETRY = forgetting { state = "planned", job_id = NONE, adopted = 0 }
+local RETRY = forgetting { state = "planned", worker = NONE, job_id = NONE, adopted = 0 }
 local RESUBMIT = forgetting { state = "planned", job_id = NONE, adopted = 0, forced = 1 }
 
--- From which states, what changes, and what to say otherwise.
+-- A job that was given to a row, by the user or for its twin, may be taken from it again.
+local ADOPTED = "OR adopted = 1 AND state IN ('submitted', 'processing', 'ready')"
+
+-- On what condition, what changes, and what to say otherwise.
 local VERBS = {
-  retry = { "'failed', 'expired'", RETRY, "only what failed or expired can be retried" },
-  resubmit = { "'unknown'", RESUBMIT, "only what is unknown can be resubmitted" },
-  cancel = { "'planned'", { state = "cancelled" },
+  retry = { "state IN ('failed', 'expired') " .. ADOPTED, RETRY,
+    "only what failed or expired, or has an adopted job, can be retried" },
+  resubmit = { "state = 'unknown'", RESUBMIT, "only what is unknown can be resubmitted" },
+  cancel = { "state = 'planned'", { state = "cancelled" },
     "only what is planned can be cancelled, because the service cannot be told to stop" },
-  adopt = { "'planned', 'unknown', 'failed', 'expired', 'cancelled'",
-    forgetting { state = "submitted", adopted = 1 }, "it has a job of its own" },
+  adopt = { "state IN ('planned', 'unknown', 'failed', 'expired', 'cancelled') " .. ADOPTED,
+    forgetting { state = "submitted", worker = NONE, adopted = 1 }, "it has a job of its own" },
 }
 
 --- Do with a row what the user says: "retry", "resubmit", "cancel", or "adopt" a job.
@@ -216,9 +224,9 @@ local VERBS = {
 ---@return true?
 ---@return akool.lipsync.Error?  # names "no_such_row", "wrong_state"
 function Ledger:obey(verb, key, job_id)
-  local from, columns, why = compat.unpack(VERBS[verb])
+  local condition, columns, why = compat.unpack(VERBS[verb])
   columns.job_id = job_id or columns.job_id
-  local changed, err = set(self, key, columns, ("state IN (%s)"):format(from))
+  local changed, err = set(self, key, columns, ("(%s)"):format(condition))
   if changed == nil then return nil, err end
   if changed then return true end
   local row

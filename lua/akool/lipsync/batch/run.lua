@@ -9,6 +9,7 @@ local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
 local pace = require "akool.lipsync.batch.pace"
 local steps = require "akool.lipsync.batch.steps"
+local verdict = require "akool.lipsync.batch.verdict"
 
 local CREATES_MAX = 64           -- at once, however many jobs may be
 local DOWNLOADS_MAX = 4          -- at once
@@ -43,6 +44,7 @@ local LOOK = 1                   -- seconds between two looks at what other work
 ---@field workers table<akool.lipsync.Task, akool.lipsync.Task|false> # who awaits a step, and those
 --- steps that may be cancelled
 ---@field stopping boolean
+---@field task akool.lipsync.Task    # that it is
 local Run = {}
 Run.__index = Run
 
@@ -166,6 +168,11 @@ function Run:halt(err)
   self:tell("stopping", { error = err })
 end
 
+--- May a create still be sent?
+function Run:may_submit()
+  return not (self.stopping or self.halted)
+end
+
 --- The service or the way to it does not work just now. If it has not for long, there is no use in
 --- going on.
 function Run:suffer(err)
@@ -224,6 +231,7 @@ end
 function Run:follow(key, job)
   if self.stopping then return end
   local fine, err = self.followers:add(key, job)
+  if err and verdict.of_following(err) == "stop" then return self:fail(err) end
   if not fine then return self:park(key, err) end
   self.following = self.following + 1
   if self.listening then return end
@@ -265,9 +273,8 @@ end
 
 --- Submit what may be submitted now.
 function Run:claim_planned()
-  while self.planned and not self.stopping and not self.halted
-    and self.pace:left(core.now()) == 0 and self.creating < CREATES_MAX
-    and self.creating + self.following < self.concurrency do
+  while self.planned and self:may_submit() and self.pace:left(core.now()) == 0
+    and self.creating < CREATES_MAX and self.creating + self.following < self.concurrency do
     local row = self:keep("claim_planned", self.concurrency)
     if not row then
       self.planned = false
@@ -296,20 +303,21 @@ function Run:is_over()
     self:look()
     return false
   end
-  local counts = self.ledger:count()
-  if not counts then return true end
-  local others, held_until = self.worker:held_by_others()
-  if not others or self.halted then return true end
-  if others > 0 then
-    if others ~= self.waiting_for then
-      self:tell("waiting", { count = others, ["until"] = held_until })
+  local counts, held = self:keep "count", self:keep "held_by_others"
+  if not (counts and held) or self.halted then return true end
+  if held.many > 0 then
+    if held.many ~= self.waiting_for then
+      self:tell("waiting", { count = held.many, ["until"] = held.held_until })
     end
-    self.waiting_for, self.planned = others, true
+    self.waiting_for, self.planned = held.many, true
+    return false
+  elseif self.waiting_for then -- what they had may be anybody's now
+    self.waiting_for = nil
+    self:look()
     return false
   end
-  self.waiting_for = nil
   if counts.planned > 0 and (self.planned or self.pace:left(core.now()) > 0) then return false end
-  if counts.planned > 0 and self.parked == 0 then
+  if counts.planned > 0 and counts.unknown > 0 and self.parked == 0 then
     self.stopped = self.stopped or core.error("held_back",
       ("%d planned rows ask for films that unknown rows may have bought."):format(counts.planned))
   end

@@ -37,10 +37,15 @@ end
 
 -- Submitting ----------------------------------------------------------------------------------------
 
---- The service certainly did not take it.
-local function put_back(run, row, err)
+--- The service was not asked, or certainly did not take it.
+local function give_back(run, row, err)
   run.hands[row.key] = nil -- what failed before still counts
-  if run:keep("put_back", row.key, err) then run:tell_row("planned", row.key, { error = err }) end
+  return run:keep("put_back", row.key, err)
+end
+
+--- The same, for whoever was told of it.
+local function put_back(run, row, err)
+  if give_back(run, row, err) then run:tell_row("planned", row.key, { error = err }) end
 end
 
 --- The service made this film before. If this ledger knows that job, it is the row's.
@@ -105,8 +110,9 @@ function steps.try_folder(settings, output_dir)
 end
 
 --- A film could not be written, so it is not paid. Where that is so for the whole folder, it is no row's
---- fault.
+--- fault; and another worker may be at it just now.
 local function no_place(run, row, err)
+  if err.name == "file_busy" then return after_create.again(run, row, err, core.now()) end
   local fine, trouble = steps.try_folder(run.own_settings, run.output_dir)
   if fine then return ended(run, row.key, "failed", err) end
   put_back(run, row, trouble)
@@ -118,10 +124,12 @@ end
 ---@param row akool.lipsync.Row
 function steps.submit(run, row)
   local receiver = run.opts.webhook
+  if not run:may_submit() then return give_back(run, row) end
   run:tell_row("submitting", row.key)
   local fine, err = core.try_path(row.saving and run.own_settings or run.settings,
     path_of(run, row))
   if not fine then return no_place(run, row, err) end
+  if not run:may_submit() then return put_back(run, row) end -- whoever was told may have stopped it
   local began = core.now()
   local job
   job, err = run.client:create { video_url = row.video_url, audio_url = row.audio_url,
@@ -215,10 +223,11 @@ end
 --- Another row has this film on disk already: a copy costs no time. Nil when there is none, or when it
 --- is not what it was.
 local function copy_of_twin(run, row, path)
-  local twin = row.adopted and run:keep("twin_of", row) or nil
-  local file = twin and twin.path and core.copy(run.own_settings, twin.path, path)
-  if file and file.sha256 == twin.sha256 then return file end
-  if file then os.remove(path) end
+  for _, twin in ipairs(row.adopted and run:keep("twins_of", row) or {}) do
+    local file = core.copy(run.own_settings, twin.path, path)
+    if file and file.sha256 == twin.sha256 then return file end
+    if file then os.remove(path) end
+  end
 end
 
 --- From here on what stands at the output is ours; what stands there already is not.
@@ -250,19 +259,18 @@ local function is_shared(run, row)
   return false
 end
 
---- What was bought before cannot be had any more: buy it.
+--- What was bought before cannot be had any more: buy it. Once, however many rows ask for it.
 local function buy_anew(run, row, err)
   run:drop(row.key)
-  if run:keep("put_back", row.key, err, true) then
-    run.planned = true
-    run:tell_row("planned", row.key, { error = err })
-  end
+  run.planned = true
+  put_back(run, row, err)
 end
 
 local after_download = {
   stop = function(run, _, err) run:fail(err) end,
   failed = function(run, row, err) ended(run, row.key, "failed", err) end,
   expired = function(run, row, err)
+    if not run:keep("gone", row.job_id) then return end
     if is_shared(run, row) then return buy_anew(run, row, err) end
     ended(run, row.key, "expired", err)
   end,
@@ -286,6 +294,7 @@ local after_download = {
 function steps.fetch(run, row)
   local path = path_of(run, row)
   local ours, err = reserve(run, row, path)
+  if err and err.name == "file_busy" then return after_download.again(run, row, err) end
   if not ours then return err and run:park(row.key, err) end
   row.saving = true
   run:tell_row("downloading", row.key)

@@ -53,7 +53,7 @@ function verdict.of_download(err)
   if err.kind == "failed" then return "failed" end
   if err.kind == "expired" and not err.retryable then return "expired" end
   if hopeless(err) then return "stop" end
-  if err.retryable or err.kind == "timeout" then return "again" end
+  if err.retryable or err.kind == "timeout" or err.name == "file_busy" then return "again" end
   return "leave"
 end
 

@@ -111,9 +111,9 @@ commands.list = {
         } },
       { name = "run", room = "run", description = "Do what is left.",
         detail = "Ends with 0 when all is done; 5 when the outcome of some is unknown; 3 when "
-          .. "some failed, or the service refused to go on; 4 when it stopped with work left for "
-          .. "any other reason; 130 after a signal. The jobs at the service go on then, and the "
-          .. "next run picks them up.",
+          .. "some failed, or the service refused to go on; 6 or 7 when the network, or this "
+          .. "machine, stood in the way; 4 when work is left for any other reason; 130 after a "
+          .. "signal. The jobs at the service go on then, and the next run picks them up.",
         arguments = { LEDGER },
         options = {
           { name = "--output-dir", target = "output_dir", argname = "DIR",

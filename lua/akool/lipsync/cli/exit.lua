@@ -31,7 +31,8 @@ local KINDS = { network = exit.NETWORK, timeout = exit.NETWORK, tls = exit.NETWO
   protocol = exit.NETWORK, io = exit.LOCAL, cancelled = exit.INTERRUPTED, usage = exit.USAGE }
 
 -- By the name of an error, before its kind.
-local NAMES = { wait_timeout = exit.RUNNING, not_ready = exit.RUNNING, no_credentials = exit.USAGE }
+local NAMES = { wait_timeout = exit.RUNNING, not_ready = exit.RUNNING, no_credentials = exit.USAGE,
+  no_such_row = exit.USAGE }
 
 -- When several things went wrong: what has to be known first.
 exit.gravity = { exit.INTERRUPTED, exit.UNKNOWN, exit.LOCAL, exit.NETWORK, exit.USAGE,

@@ -65,6 +65,15 @@ local function heading(record)
   return is_one and names or nil
 end
 
+--- The first name that stands for two columns, or nil.
+local function first_twice(names)
+  local seen = {}
+  for _, name in ipairs(names) do
+    if seen[name] and KNOWN[name] then return name end
+    seen[name] = true
+  end
+end
+
 local function read_csv(source, has_video, problems)
   local records, problem = csv.read(source)
   if not records then
@@ -73,7 +82,14 @@ local function read_csv(source, has_video, problems)
   end
   local first, list = records[1], {}
   local names = first and heading(first)
-  if names then table.remove(records, 1) end
+  if names then
+    table.remove(records, 1)
+    local twice = first_twice(names)
+    if twice then
+      complain(problems, first.line, "two columns are called %s", twice)
+      return {}
+    end
+  end
   names = names or first and usual_names(first, has_video)
   for _, record in ipairs(records) do
     local row = { line = record.line, fields = {} }

@@ -14,6 +14,7 @@ local text = require "akool.lipsync.cli.text"
 local run = {}
 
 local STOPPING = "%s: what is under way is brought to where it can be left. Once more ends at once."
+local CONCURRENCY_MAX = 1000000
 local BETWEEN = 1 -- seconds between two events about the same download
 
 -- Events ------------------------------------------------------------------------------------------
@@ -32,7 +33,8 @@ local NOTES = {
     return ("%s: an earlier job is used: %s"):format(e.key, tostring(e.job))
   end,
   planned = function(e)
-    return ("%s: not taken by the service, and planned again: %s"):format(e.key, reason(e) or "?")
+    if not e.error then return ("%s: planned again"):format(e.key) end
+    return ("%s: not taken by the service, and planned again: %s"):format(e.key, reason(e))
   end,
   paused = function(e)
     return ("No new jobs for %.0f s: %s"):format(e.seconds or 0, reason(e) or "the service said so")
@@ -141,9 +143,14 @@ end
 function run.run(ctx)
   local args = ctx.args
   local concurrency = tonumber(args.concurrency or 3)
+  local fine = concurrency and concurrency >= 1 and concurrency <= CONCURRENCY_MAX
+    and concurrency % 1 == 0
   local client, err = ctx:client()
-  if client and not (concurrency and concurrency >= 1 and concurrency % 1 == 0) then
-    client, err = nil, problem.usage("--concurrency: a whole number from 1 on expected.")
+  if client and not fine then
+    client, err = nil, problem.usage("--concurrency: a whole number from 1 to %d expected.",
+      CONCURRENCY_MAX)
+  elseif client and args.output_dir == "" then
+    client, err = nil, problem.usage("--output-dir: the path of a folder expected.")
   end
   local opened, summary
   if client then

@@ -33,6 +33,7 @@ local record = {}
 ---@field duration number?     # s
 ---@field created_at integer?  # Unix seconds, of the job
 ---@field expires_at integer?  # Unix seconds, of the result
+---@field gone boolean         # the result can be had no more: no other row gets this job
 ---@field saving boolean       # what stands at its output is its own
 ---@field path string?         # of the film, once done
 ---@field bytes integer?
@@ -49,7 +50,9 @@ local record = {}
 ---@param found table
 ---@return akool.lipsync.Row
 function record.shown(found)
-  for _, name in ipairs { "forced", "adopted", "saving" } do found[name] = found[name] == 1 end
+  for _, name in ipairs { "forced", "adopted", "gone", "saving" } do
+    found[name] = found[name] == 1
+  end
   if found.error_kind then
     found.error = { kind = found.error_kind, name = found.error_name, code = found.error_code,
       message = found.error_message }
@@ -98,7 +101,7 @@ end
 ---@param columns table
 ---@return table columns
 function record.told_by(job, columns)
-  columns.job_id, columns.video = job.id, job.video or NONE
+  columns.job_id, columns.video, columns.gone = job.id, job.video or NONE, 0
   columns.created_at, columns.expires_at = job.created_at or NONE, job.expires_at or NONE
   columns.credits, columns.duration = job.credits or NONE, job.duration or NONE
   return record.without_error(columns)

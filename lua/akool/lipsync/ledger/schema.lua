@@ -4,7 +4,7 @@ local core = require "akool.lipsync.core"
 
 local schema = {}
 
-local VERSION = 1
+local VERSION = 2
 
 -- Numbers are DOUBLE PRECISION, whole ones too: exact up to 2^53, where LuaDBI reads integers by 32 bits.
 local TABLES = {
@@ -32,6 +32,7 @@ local TABLES = {
     duration DOUBLE PRECISION,
     created_at DOUBLE PRECISION,
     expires_at DOUBLE PRECISION,
+    gone DOUBLE PRECISION NOT NULL,
     saving DOUBLE PRECISION NOT NULL,
     path TEXT,
     bytes DOUBLE PRECISION,

@@ -18,11 +18,11 @@ local STATEMENTS = {
 
   -- Adding
   last = "SELECT coalesce(max(position), 0) AS position FROM lipsync_jobs",
-  in_the_way = [[SELECT key, fingerprint, output FROM lipsync_jobs WHERE key = ? OR output = ?
-    ORDER BY key]],
+  in_the_way = [[SELECT key, fingerprint, output, webhook_url, forced FROM lipsync_jobs
+    WHERE key = ? OR output = ? ORDER BY key]],
   add = [[INSERT INTO lipsync_jobs (key, position, video_url, audio_url, webhook_url, output,
-    fingerprint, forced, state, attempts, adopted, saving, added_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'planned', 0, 0, 0, $now, $now)]],
+    fingerprint, forced, state, attempts, adopted, gone, saving, added_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'planned', 0, 0, 0, 0, $now, $now)]],
 
   -- Workers
   sign_on = "INSERT INTO lipsync_workers (name, leased_at, held_until) VALUES (?, $now, $now + ?)",
@@ -44,12 +44,13 @@ local STATEMENTS = {
     AND (forced = 1 OR NOT EXISTS (SELECT 1 FROM lipsync_jobs AS twin
       WHERE twin.fingerprint = jobs.fingerprint AND twin.state IN ('submitting', 'unknown')))
     ORDER BY position, key LIMIT 1 $skip]],
-  bought = [[SELECT * FROM lipsync_jobs WHERE fingerprint = ? AND job_id IS NOT NULL
+  bought = [[SELECT * FROM lipsync_jobs WHERE fingerprint = ? AND job_id IS NOT NULL AND gone = 0
     AND state IN ('submitted', 'processing', 'ready', 'done')
     ORDER BY coalesce(expires_at, 0) DESC LIMIT 1]],
   adopt_twin = [[UPDATE lipsync_jobs SET state = ?, job_id = ?, adopted = 1, video = ?,
-    created_at = ?, expires_at = ?, worker = ?, error_kind = NULL, error_name = NULL,
-    error_code = NULL, error_message = NULL, updated_at = $now WHERE key = ?]],
+    created_at = ?, expires_at = ?, gone = 0, worker = ?, error_kind = NULL, error_name = NULL,
+    error_code = NULL, error_message = NULL, updated_at = $now
+    WHERE key = ? AND state = ? AND attempts = ?]],
   rows_at_service = [[SELECT count(*) AS many FROM lipsync_jobs
     WHERE state IN ('submitting', 'submitted', 'processing')]],
   jobs_at_service = [[SELECT count(DISTINCT coalesce(job_id, key)) AS many FROM lipsync_jobs
@@ -60,6 +61,9 @@ local STATEMENTS = {
   claim_started = [[UPDATE lipsync_jobs SET worker = ? WHERE key IN (SELECT key FROM lipsync_jobs
     WHERE worker IS NULL AND state IN ('submitted', 'processing', 'ready')
     ORDER BY coalesce(expires_at, 0), position LIMIT ? $skip) RETURNING *]],
+
+  -- The result of a job can be had no more, and no row has its film on disk.
+  gone = "UPDATE lipsync_jobs SET gone = 1 WHERE job_id = ?",
 
   -- What becomes of a row: which columns, and on what condition, see `set` in ledger.lua.
   set = "UPDATE lipsync_jobs SET %s, updated_at = $now WHERE key = ? AND %s",

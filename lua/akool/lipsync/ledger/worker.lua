@@ -83,12 +83,18 @@ function Worker:sign_off()
 end
 
 --- How many rows other workers have, and until when the last of these has them.
----@return integer?
----@return number|akool.lipsync.Error|nil
+---@return { many: integer, held_until: number? }?
+---@return akool.lipsync.Error?
 function Worker:held_by_others()
   local rows, err = self.db:rows(self.text.held, self.name)
-  if not rows then return nil, err end
-  return rows[1].many, rows[1].held_until
+  return rows and rows[1], err
+end
+
+--- See `Ledger:count`.
+---@return table<string, integer>?
+---@return akool.lipsync.Error?
+function Worker:count()
+  return self.ledger:count()
 end
 
 -- Claims ----------------------------------------------------------------------------------------
@@ -99,12 +105,12 @@ local function doubt(self, err)
   return err
 end
 
---- The film was bought before: that job is this row's, too.
+--- The film was bought before: that job is this row's, too. Nil if the row is not as it was.
 local function adopt_twin(self, row, twin)
   local state = twin.state == "done" and "ready" or twin.state
   local changed, err = self.db:change(self.text.adopt_twin, state, twin.job_id, twin.video,
-    twin.created_at, twin.expires_at, self.name, row.key)
-  if not changed then return nil, err end
+    twin.created_at, twin.expires_at, self.name, row.key, row.state, row.attempts)
+  if changed ~= 1 then return nil, err end
   return self.ledger:row(row.key)
 end
 
@@ -210,10 +216,11 @@ end
 ---@param key string
 ---@param state "processing"|"ready"
 ---@param job akool.lipsync.Job
----@return boolean? mine
+---@return boolean? mine  # false as well when it was given another job meanwhile
 ---@return akool.lipsync.Error?
 function Worker:moved(key, state, job)
-  return set_mine(self, key, told_by(job, { state = state }))
+  return set(self.ledger, key, told_by(job, { state = state }), "worker = ? AND job_id = ?",
+    self.name, job.id)
 end
 
 --- From now on what stands at its output is the row's own.
@@ -244,17 +251,25 @@ function Worker:ended(key, state, err)
   return set_mine(self, key, because(err, { state = state, worker = NONE }))
 end
 
---- The service certainly did not take it: it is planned again. What was adopted for it is forgotten, and
---- with `pay` it is not looked for again.
+--- The service certainly did not take it, or was not asked: it is planned again. What was adopted for it
+--- is forgotten.
 ---@param key string
----@param err akool.lipsync.Error
----@param pay boolean?
+---@param err akool.lipsync.Error?
 ---@return boolean? mine
 ---@return akool.lipsync.Error?
-function Worker:put_back(key, err, pay)
-  local columns = because(err, { state = "planned", worker = NONE, job_id = NONE, adopted = 0 })
-  if pay then columns.forced = 1 end
-  return set_mine(self, key, columns)
+function Worker:put_back(key, err)
+  local columns = { state = "planned", worker = NONE, job_id = NONE, adopted = 0, gone = 0 }
+  return set_mine(self, key, err and because(err, columns) or columns)
+end
+
+--- A job's result can be had no more, neither from the service nor from a row's file: whoever wants that
+--- film buys another.
+---@param job_id string
+---@return true?
+---@return akool.lipsync.Error?
+function Worker:gone(job_id)
+  local noted, err = self.db:change(self.text.gone, job_id)
+  return noted and true, err
 end
 
 --- The service says that a row's film was bought before. If that was for a row of this ledger, its job
@@ -270,16 +285,17 @@ function Worker:adopt_bought(row)
   end)
 end
 
---- A row that has the same job and is done, with its film.
+--- Other rows that have the same job and are done, with its film.
 ---@param row akool.lipsync.Row
----@return akool.lipsync.Row?
+---@return akool.lipsync.Row[]?
 ---@return akool.lipsync.Error?
-function Worker:twin_of(row)
+function Worker:twins_of(row)
   local rows, err = self.ledger:rows_of(row.job_id)
+  local twins = rows and {}
   for _, other in ipairs(rows or {}) do
-    if other.key ~= row.key and other.state == "done" then return other end
+    if other.key ~= row.key and other.state == "done" then twins[#twins + 1] = other end
   end
-  return nil, err
+  return twins, err
 end
 
 -- Birth -----------------------------------------------------------------------------------------
