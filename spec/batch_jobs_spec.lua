@@ -46,7 +46,7 @@ describe("A batch", function()
       assert.is_truthy(ids[b:row "f2".job_id] and ids[b:row "f1".job_id])
     end)
 
-    it("does not ask for it again and again when the service says that it made it before", function()
+    it("does not order it again and again when the service says that it made it", function()
       bought_and_gone()
       b:add(twins "f2")
       t.service:fail { at = "create", code = 1202, times = "always" }

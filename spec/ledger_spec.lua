@@ -65,7 +65,8 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
         refused("row_conflict", "another video or voice",
           book:add { item("a", { video_url = "https://example.com/other.mp4" }) })
         refused("row_conflict", "a.mp4", book:add { item("a", { output = "b.mp4" }) })
-        refused("row_conflict", "webhook_url", book:add { item("a", { webhook_url = "https://w/" }) })
+        refused("row_conflict", "webhook_url",
+          book:add { item("a", { webhook_url = "https://w/" }) })
         refused("row_conflict", "without force", book:add { item("a", { force = true }) })
         local err = refused("row_conflict", '"x"',
           book:add { item "x", item("x", { output = "y.mp4" }) })

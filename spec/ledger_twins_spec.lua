@@ -62,8 +62,8 @@ for name, new_dsn in pairs(ledgers.databases(t)) do
         local row = ours:claim_planned(1)
         assert.are.same({ "b", "ready", "ja", true, 0 },
           { row.key, row.state, row.job_id, row.adopted, row.attempts })
-        local twins = ours:twins_of(row)
-        assert.are.same({ 1, "a" }, { #twins, twins[1].key })
+        local others = ours:twins_of(row)
+        assert.are.same({ 1, "a" }, { #others, others[1].key })
       end)
 
       it("and holds it back while it may have been bought", function()
