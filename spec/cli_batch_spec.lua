@@ -120,12 +120,12 @@ describe("akool-lipsync batch", function()
 
   it("run and others make no sense with these, and say so", function()
     filled(1)
-    for said_why, words in pairs {
+    for said_why, given in pairs {
       ["a whole number from 1 to 1000000"] = { "run", "jobs.db", "--concurrency", "2000000" },
       ["--output-dir: the path of a folder"] = { "run", "jobs.db", "--output-dir", "" },
       ["no row \"nobody\""] = { "resubmit", "jobs.db", "nobody" },
     } do
-      local said = batch(unpack(words))
+      local said = batch(unpack(given))
       assert.equal(2, said.status, said.err)
       assert.truthy(said.err:find(said_why, 1, true), said.err)
       assert.falsy(said.err:find("defect", 1, true), said.err)
