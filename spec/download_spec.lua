@@ -8,6 +8,7 @@ local lfs = require "lfs"
 local lipsync = require "akool.lipsync"
 local loop = require "akool.lipsync.loop"
 local options = require "akool.lipsync.options"
+local preload = require "support.preload"
 local shell = require "support.shell"
 local uv = require "luv"
 
@@ -602,6 +603,28 @@ describe("client:download", function()
         assert.is_true(fixture.read(out) == bytes, "the file was written to")
         os.remove(out .. ".part")
       end
+    end)
+
+    it("is made, and keeps a file that appears meanwhile, where files have one name", function()
+      local environment, library = preload("no_links", t.folder)
+      environment.AKOOL_API_KEY, environment.AKOOL_BASE_URL = fixture.secrets.api_key, t.service.url
+      local id = result_of(t, 60000).id
+      t.service:fail { at = "file", skip = 1, drip = { bytes = 3000, every = 0.02 } }
+      local said = child.run(([[
+        local lipsync = require "akool.lipsync"
+        local id, folder = %q, %q
+        print(lipsync.download(id, folder .. "/first.mp4").bytes)
+        local _, err = lipsync.download(id, folder .. "/second.mp4", { on_progress = function()
+          local file = io.open(folder .. "/second.mp4", "w")
+          file:write "appeared"
+          file:close()
+        end })
+        print(err.name)
+      ]]):format(id, t.folder), { environment = environment })
+      os.remove(library)
+      assert.equal("60000\nfile_exists\n", said)
+      assert.equal("appeared", fixture.read(t.path "second.mp4"))
+      assert.same({ "first.mp4", "second.mp4" }, fixture.files(t.folder))
     end)
 
     it("keeps a file that appears while it downloads", function()
