@@ -4,6 +4,7 @@
 local batch = require "akool.lipsync.batch"
 local batches = require "support.batches"
 local child = require "support.child"
+local core = require "akool.lipsync.core"
 local fixture = require "support.fixture"
 local ledgers = require "support.ledgers"
 local lfs = require "lfs"
@@ -167,6 +168,21 @@ describe("A batch", function()
       assert.equal(1, t.service:count "create")
     end)
   end
+
+  it("looks again when it could not see whether something is left", function()
+    local b = t.batch()
+    b:add(t.film "f1")
+    t.service:fail { at = "create", code = 1005 } -- so that nothing is under way when it looks
+    local count, failed = b.ledger.count, false
+    function b.ledger:count()
+      if failed then return count(self) end
+      failed = true
+      return nil, core.error("ledger_busy", "The ledger is locked.")
+    end
+    local summary = assert(t.run(b))
+    assert.same({ true, 1, nil }, { failed, summary.done, summary.stopped })
+    assert.equal("ledger_busy", t.told "trouble"[1].error.name)
+  end)
 
   it("goes on when its server was started again", function()
     local b = t.batch((t.server:new_database()))
